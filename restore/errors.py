@@ -1,0 +1,211 @@
+"""The whole error tree, with the exit code of each class.
+
+    RestoreError                 1   unexpected
+    ├── UsageError               2   the command or its configuration cannot mean anything
+    │   └── ForeignTargetError   2   the target folder belongs to something else
+    ├── EmptyStorageError       10   the storage answered, and holds no backup
+    ├── LockedError             11   another process holds the target
+    ├── DataError               20   the data is wrong; retrying cannot help
+    │   ├── FormatError              bytes that do not parse
+    │   ├── MissingFileError         a listed file is not there
+    │   ├── UnsafePathError          a handle that leaves the storage's folder
+    │   ├── ManifestError            a manifest or metadata line that contradicts itself or its data
+    │   ├── ProofError               a hash or Merkle proof that does not hold
+    │   ├── TrustError               a ledger info that is not vouched for
+    │   └── DamagedTargetError       a target whose rows contradict its mark
+    ├── UnreachableError        21   this backup cannot give what was asked for
+    ├── StorageUnavailableError 30   the storage did not answer, after retries
+    ├── AccessDeniedError       31   the storage, or a local file, refused us
+    ├── ResourceError           40   local disk, memory or descriptors
+    │   └── DiskFullError            no space, or a file grew too large
+    └── InterruptedRunError     75   stopped by a signal; the same command continues
+
+A class says what the caller would do differently. Values are fields, not text: pure code raises what it
+knows (offset, expected, found), and the layers above add where it was with `located`. A message is one clause
+with the values at its end; `hint` is the next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_SECOND_SIGNAL = 130
+
+
+class RestoreError(Exception):
+    """Base of everything this project raises on purpose.
+
+    Args:
+        message: one clause, lower case, no full stop, without the values that have a field.
+        file: handle or path of the file at fault.
+        version: ledger version (or epoch, where the message says so) at fault.
+        offset: byte offset in `file`.
+        expected: what had to be there, as text.
+        found: what was there, as text.
+        hint: the next step for the operator.
+    """
+
+    exit_code: ClassVar[int] = 1
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        version: int | None = None,
+        offset: int | None = None,
+        expected: object = None,
+        found: object = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.version = version
+        self.offset = offset
+        self.expected = None if expected is None else _text(expected)
+        self.found = None if found is None else _text(found)
+        self.hint = hint or self.default_hint
+
+    def __str__(self) -> str:
+        """The message with its values, without the hint."""
+        named = ("file", "version", "offset", "expected", "found")
+        values = [f"{name} {value}" for name in named if (value := getattr(self, name)) is not None]
+        return ": ".join([self.message, ", ".join(values)]) if values else self.message
+
+
+class UsageError(RestoreError):
+    """The command or its configuration cannot mean anything."""
+
+    exit_code = 2
+
+
+class ForeignTargetError(UsageError):
+    """The target folder belongs to something else: another plan, or files that are not ours."""
+
+    default_hint = "choose an empty folder, or the command that began this target"
+
+
+class EmptyStorageError(RestoreError):
+    """The storage answered, and holds no backup."""
+
+    exit_code = 10
+    default_hint = "check the path of the backup; it must hold a folder named metadata"
+
+
+class LockedError(RestoreError):
+    """Another process holds the target."""
+
+    exit_code = 11
+    default_hint = "wait for the other process, or end it"
+
+
+class DataError(RestoreError):
+    """The data is wrong; retrying cannot help."""
+
+    exit_code = 20
+
+
+class FormatError(DataError):
+    """Bytes that do not parse."""
+
+    default_hint = "the file is damaged, or of another format; restore it from another replica of the backup"
+
+
+class MissingFileError(DataError):
+    """A file that the metadata or a manifest lists is not there."""
+
+    default_hint = "the backup is incomplete; use another replica, or a version that does not need this file"
+
+
+class UnsafePathError(DataError):
+    """A handle that leaves the storage's folder, or that never ends (a loop of links)."""
+
+    default_hint = "the manifest is not to be trusted; use another replica of the backup"
+
+
+class ManifestError(DataError):
+    """A manifest or a metadata line that contradicts itself, or the data that it describes."""
+
+    default_hint = "the backup is damaged here; use another replica, or an older version"
+
+
+class ProofError(DataError):
+    """A hash or a Merkle proof that does not hold; nothing of the chunk was written."""
+
+    default_hint = "the data is not what the validators signed; use another replica of the backup"
+
+
+class TrustError(DataError):
+    """A ledger info that nothing trusted vouches for."""
+
+    default_hint = "check --trust-waypoint, and that the backup is of the network you mean"
+
+
+class DamagedTargetError(DataError):
+    """A target whose rows contradict its mark or each other."""
+
+    default_hint = "delete the target folder and restore again"
+
+
+class UnreachableError(RestoreError):
+    """This backup cannot give what was asked for."""
+
+    exit_code = 21
+    default_hint = "run the plan command to see what is reachable, or give --accept-older"
+
+
+class StorageUnavailableError(RestoreError):
+    """The storage did not answer, after retries."""
+
+    exit_code = 30
+    default_hint = "try again later; the same command continues where it stopped"
+
+
+class AccessDeniedError(RestoreError):
+    """The storage, or a local file, refused us."""
+
+    exit_code = 31
+    default_hint = "check the permissions and the credentials of this user"
+
+
+class ResourceError(RestoreError):
+    """Local disk, memory or descriptors."""
+
+    exit_code = 40
+
+
+class DiskFullError(ResourceError):
+    """No space left for the target, or a file may not grow further."""
+
+    default_hint = "free space (or raise the file-size limit) and run the same command again; it continues"
+
+
+class InterruptedRunError(RestoreError):
+    """Stopped by a signal; the same command continues."""
+
+    exit_code = 75
+    default_hint = "run the same command again; it continues where it stopped"
+
+
+@contextmanager
+def located(*, file: str | None = None, version: int | None = None) -> Iterator[None]:
+    """Adds where it was to any `RestoreError` that passes and does not know yet.
+
+    The innermost place wins: a field that is already set stays.
+    """
+    try:
+        yield
+    except RestoreError as error:
+        error.file = error.file or file
+        error.version = version if error.version is None else error.version
+        raise
+
+
+def _text(value: object) -> str:
+    """Hashes and keys as hex, everything else as it prints."""
+    return value.hex() if isinstance(value, bytes) else str(value)

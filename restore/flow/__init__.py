@@ -1,0 +1,1 @@
+"""Structured concurrency: the ordered stream, budgets, worker threads, signals."""

@@ -1,0 +1,1 @@
+"""Aptos types over BCS, pure."""

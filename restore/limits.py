@@ -1,0 +1,95 @@
+"""How much of this machine one run may hold: CPUs, memory, descriptors, threads.
+
+Defaults come from what this *process* may use (affinity, cgroup, rlimit), not from what the machine has.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from restore.errors import ResourceError, UsageError
+
+MEMORY_SHARE = 4
+"""A quarter of the usable memory is the default byte budget; RocksDB and the system share the rest."""
+
+DESCRIPTORS_KEPT_BACK = 1024
+"""Descriptors for RocksDB (42 instances, few files each), logs and pipes, besides the chunks' files."""
+
+MIN_CHUNK_DESCRIPTORS = 4
+"""With fewer descriptors for chunk files a run would crawl, so it says so before it starts."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one run.
+
+    Attributes:
+        concurrency: chunks in progress at once; finished ones waiting for their turn make it twice as many.
+        memory_bytes: bytes over queued, in flight and decoded chunks; the oldest chunk may exceed it.
+        descriptors: files of the backup open at once.
+        threads: worker threads for CPU work and database writes.
+    """
+
+    concurrency: int
+    memory_bytes: int
+    descriptors: int
+    threads: int
+
+
+def limits_of_process(*, concurrency: int | None = None, memory_bytes: int | None = None) -> Limits:
+    """The limits for this process, with what the user asked for in place of the defaults.
+
+    Raises:
+        UsageError: a value below 1.
+        ResourceError: too few descriptors to work with.
+    """
+    for name, value in (("concurrent downloads", concurrency), ("memory budget", memory_bytes)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1", found=value)
+    cpus = available_cpus()
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = 1 << 20 if soft == resource.RLIM_INFINITY else soft
+    spare = descriptors - min(DESCRIPTORS_KEPT_BACK, descriptors // 2)
+    if spare < MIN_CHUNK_DESCRIPTORS:
+        raise ResourceError("too few file descriptors", found=soft, hint="raise the limit: ulimit -n 4096")
+    return Limits(
+        concurrency=concurrency or cpus,
+        memory_bytes=memory_bytes or available_memory() // MEMORY_SHARE,
+        descriptors=spare,
+        threads=cpus + 1,
+    )
+
+
+def available_cpus() -> int:
+    """CPUs this process may use: affinity, then the cgroup's quota, rounded up; at least 1."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_text("cpu.max").split()
+    if len(quota) == 2 and quota[0].isdigit():
+        cpus = min(cpus, -(-int(quota[0]) // int(quota[1])))
+    return max(1, cpus)
+
+
+def available_memory() -> int:
+    """Bytes of memory this process may use: the machine's, or less where a cgroup or rlimit says so."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    bounds = [total]
+    if address_space != resource.RLIM_INFINITY:
+        bounds.append(address_space)
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        text = _cgroup_text(name).strip()
+        if text.isdigit():
+            bounds.append(int(text))
+    return min(bounds)
+
+
+def _cgroup_text(name: str) -> str:
+    try:
+        return (_CGROUP / name).read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Merkle proofs and trust, pure."""

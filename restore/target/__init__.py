@@ -1,0 +1,1 @@
+"""Where proven data goes: RocksDB, or nowhere."""

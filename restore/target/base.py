@@ -1,0 +1,120 @@
+"""What a target must promise: the interface between proven data and where it goes.
+
+Nothing reaches a target that was not proven before. Every `save_*` call returns only when its rows are durable
+(or, for the dry target, at once), is idempotent (the same call again after a crash leaves the same rows), and
+splits its work into shielded steps of at most `STEP_BYTES`, so that a signal is answered in time.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from restore.ledger.ledger_info import SignedLedgerInfo
+from restore.ledger.state import Usage
+from restore.ledger.transaction import TransactionRecord
+from restore.proof.accumulator import FrozenNode
+from restore.proof.builder import NodeRow
+
+STEP_BYTES = 64 << 20
+"""Bytes of rows written in one step that cannot be interrupted: well under ten seconds on a slow disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRows:
+    """The proven rows of one snapshot chunk.
+
+    Attributes:
+        version: the snapshot's version.
+        values: (key hash, BCS StateValue) in key order; empty where only the tree is wanted.
+        nodes: tree nodes that can no longer change, in any order; empty where only values are wanted.
+        last_key_hash: hash of the chunk's last key.
+        usage: items and bytes from the snapshot's first chunk to the end of this one.
+    """
+
+    version: int
+    values: Sequence[tuple[bytes, bytes]]
+    nodes: Sequence[NodeRow]
+    last_key_hash: bytes
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRows:
+    """Proven consecutive transactions.
+
+    Attributes:
+        first_version: version of `records[0]`.
+        records: the parsed records.
+        nodes: transaction accumulator nodes that these leaves completed (the leaves themselves included).
+        replay_from: versions from here on also apply their write sets to the state values; None for none.
+    """
+
+    first_version: int
+    records: Sequence[TransactionRecord]
+    nodes: Sequence[FrozenNode]
+    replay_from: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the finished database holds, for its last rows.
+
+    Attributes:
+        target_version: T.
+        snapshot_version: V, the version of the tree.
+        history_version: first version whose state can be read: K where history was asked for, else V.
+    """
+
+    target_version: int
+    snapshot_version: int
+    history_version: int
+
+
+class Target(ABC):
+    """Where proven data goes."""
+
+    @property
+    @abstractmethod
+    def keeps_data(self) -> bool:
+        """False for the dry target: it needs no tree nodes and no resume mark."""
+
+    @abstractmethod
+    async def save_ledger_infos(self, infos: Sequence[SignedLedgerInfo]) -> None:
+        """Keeps ledger infos that end their epochs."""
+
+    @abstractmethod
+    async def save_snapshot_rows(self, rows: SnapshotRows) -> None:
+        """Keeps one chunk: values, then the progress row of key-values, then tree nodes."""
+
+    @abstractmethod
+    async def finish_snapshot(self, version: int, usage: Usage, *, nodes: Sequence[NodeRow]) -> None:
+        """Keeps the last tree nodes, the root after all others, then the usage at `version`.
+
+        `nodes` is empty where only values were wanted.
+        """
+
+    @abstractmethod
+    async def save_frozen_subtrees(self, nodes: Sequence[FrozenNode]) -> None:
+        """Keeps the frozen subtree roots left of the first saved transaction.
+
+        Raises:
+            DamagedTargetError: another hash is already stored at one of the positions.
+        """
+
+    @abstractmethod
+    async def save_transactions(self, rows: TransactionRows) -> Usage | None:
+        """Keeps transactions with all their index rows; applies write sets from `rows.replay_from` on.
+
+        Returns:
+            The usage after the last version, if any write set was applied.
+        """
+
+    @abstractmethod
+    async def finish(self, outcome: Outcome) -> None:
+        """Writes the progress rows, the one that makes the database look complete after all others."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Releases files and locks. Idempotent; never loses what `save_*` returned from."""
