@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from py_arkworks_bls12381 import G1Point, G2Point, Scalar
+
+from restore.crypto.bls import DOMAIN_TAG, verify_aggregate
+from restore.errors import FormatError
+
+MESSAGE = b"what everyone signed"
+SECRETS = [3, 5, 7]
+INFINITY_G1 = b"\xc0" + bytes(47)
+MODULUS_G1 = bytes.fromhex(  # x is the modulus of the field, which is 0 in another form
+    "9a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab"
+)
+INFINITY_G2 = b"\xc0" + bytes(95)
+
+
+def keys(secrets: Sequence[int] = SECRETS) -> list[bytes]:
+    return [(G1Point() * Scalar(secret)).to_compressed_bytes() for secret in secrets]
+
+
+def signature(secrets: Sequence[int] = SECRETS, message: bytes = MESSAGE, tag: bytes = DOMAIN_TAG) -> bytes:
+    point = G2Point.hash_to_curve(message, tag)
+    return (point * Scalar(sum(secrets))).to_compressed_bytes()
+
+
+def short(data: bytes) -> str:
+    return f"{len(data)}-{data.hex()[:8]}"
+
+
+def outside_the_subgroup(kind: type[G1Point] | type[G2Point], size: int) -> bytes:
+    """The first x for which there is a point on the curve that is in no group."""
+    for x in range(100):
+        data = bytes([0x80, *x.to_bytes(size - 1, "big")])
+        try:
+            point = kind.from_compressed_bytes_unchecked(data)
+        except ValueError:
+            continue
+        if not point.is_in_subgroup():
+            return data
+    raise AssertionError("no such point")
+
+
+def test_the_signatures_of_all_keys_add_up() -> None:
+    assert verify_aggregate(keys(), MESSAGE, signature())
+    assert verify_aggregate(keys([9]), MESSAGE, signature([9]))
+
+
+def test_the_order_of_keys_means_nothing() -> None:
+    assert verify_aggregate(keys()[::-1], MESSAGE, signature())
+
+
+@pytest.mark.parametrize(
+    ("public_keys", "message", "aggregate"),
+    [
+        (keys(), b"another message", signature()),
+        (keys([3, 5]), MESSAGE, signature()),
+        (keys([3, 5, 7, 7]), MESSAGE, signature()),
+        (keys(), MESSAGE, signature([3, 5])),
+        (keys(), MESSAGE, signature(tag=DOMAIN_TAG.replace(b"POP", b"NUL"))),
+    ],
+)
+def test_another_message_or_other_signers_do_not_hold(
+    public_keys: list[bytes], message: bytes, aggregate: bytes
+) -> None:
+    assert not verify_aggregate(public_keys, message, aggregate)
+
+
+def test_infinity_vouches_for_nothing() -> None:
+    opposites = [*keys([3]), (-(G1Point() * Scalar(3))).to_compressed_bytes()]
+    assert not verify_aggregate([], MESSAGE, INFINITY_G2)
+    assert not verify_aggregate([], MESSAGE, signature())
+    assert not verify_aggregate([INFINITY_G1], MESSAGE, INFINITY_G2)
+    assert not verify_aggregate([*keys(), INFINITY_G1], MESSAGE, signature())
+    assert not verify_aggregate(opposites, MESSAGE, INFINITY_G2)
+    assert not verify_aggregate(keys(), MESSAGE, INFINITY_G2)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [b"", keys()[0][:-1], keys()[0] + b"\0", bytes(48), b"\xff" * 48, outside_the_subgroup(G1Point, 48)],
+)
+def test_a_key_that_is_no_point_of_its_group_is_refused(key: bytes) -> None:
+    with pytest.raises(FormatError, match="public key") as caught:
+        verify_aggregate([*keys(), key], MESSAGE, signature())
+    assert caught.value.found == key.hex()
+
+
+@pytest.mark.parametrize(
+    "aggregate",
+    [
+        b"",
+        signature()[:-1],
+        bytes(96),
+        b"\xff" * 96,
+        INFINITY_G2[:-1] + b"\1",
+        outside_the_subgroup(G2Point, 96),
+    ],
+)
+def test_a_signature_that_is_no_point_of_its_group_is_refused(aggregate: bytes) -> None:
+    with pytest.raises(FormatError, match="signature") as caught:
+        verify_aggregate(keys(), MESSAGE, aggregate)
+    assert caught.value.found == aggregate.hex()
