@@ -1,0 +1,194 @@
+"""Which ledger infos are true: the chain from a trusted waypoint through every validator set.
+
+Epoch endings are added in order. Each is vouched for by a trusted waypoint of its version, or else by the
+validators that the epoch ending before it announced; epoch 0 is unsigned, so without a waypoint it stands on
+the user's word. Any ledger info of a proof file is then checked against the validators of its epoch; one that
+cannot be checked is refused.
+
+Source: spec/ledger-hashing.md section 9; design.md, Trust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from restore.errors import TrustError, UsageError
+from restore.ledger.hashes import Domain
+from restore.ledger.ledger_info import EpochState, SignedLedgerInfo
+from restore.ledger.signatures import verify_signatures
+from restore.ledger.waypoint import Waypoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """What the user trusts.
+
+    Attributes:
+        waypoints: trusted points; each at or below the target must match an epoch-ending ledger info.
+        genesis: whether the backup's own epoch 0 is taken on trust.
+        skip: whether no ledger info is checked at all.
+    """
+
+    waypoints: tuple[Waypoint, ...] = ()
+    genesis: bool = False
+    skip: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the proofs end in: "waypoint", "genesis" or "none"."""
+        if self.skip:
+            return "none"
+        return "waypoint" if self.waypoints else "genesis"
+
+    def check(self) -> None:
+        """Refuses a policy that trusts nothing, or contradicts itself.
+
+        Raises:
+            UsageError: no waypoint and no opt-out, or two waypoints of one version.
+        """
+        versions = [waypoint.version for waypoint in self.waypoints]
+        if len(set(versions)) < len(versions):
+            raise UsageError("two trusted waypoints have the same version", found=sorted(versions))
+        if not (self.waypoints or self.genesis or self.skip):
+            raise UsageError(
+                "nothing to trust",
+                hint="give --trust-waypoint VERSION:HASH, or --network for a published one, "
+                "or --trust-genesis to take the backup's genesis on trust",
+            )
+
+
+class TrustedHistory:
+    """The verified epoch endings of one run, and the judge of every other ledger info.
+
+    Bounds: about 100 bytes an epoch, and the encoded validator set (13 KB on mainnet) of each epoch that ends
+    at or above `keep_from`.
+    """
+
+    def __init__(self, policy: TrustPolicy, domain: Domain, *, keep_from: int) -> None:
+        policy.check()
+        self._policy = policy
+        self._domain = domain
+        self._keep_from = keep_from
+        self._trusted = {waypoint.version: waypoint for waypoint in policy.waypoints}
+        self._matched: list[int] = []
+        self._genesis: bytes | None = None
+        self._roots: dict[int, bytes] = {}
+        self._validators: dict[int, bytes] = {}
+        self._epochs = 0
+        self._parse = lru_cache(maxsize=4)(EpochState.parse)  # neighbouring proofs are of the same epochs
+
+    @property
+    def policy(self) -> TrustPolicy:
+        """What the user trusts."""
+        return self._policy
+
+    @property
+    def epochs(self) -> int:
+        """Epoch endings added so far; the next one must be of this epoch."""
+        return self._epochs
+
+    def extend(self, signed: SignedLedgerInfo) -> None:
+        """Adds the ending of the next epoch.
+
+        Raises:
+            TrustError: another epoch, not an ending, another than the trusted waypoint, or signatures that
+            fail.
+        """
+        info = signed.info
+        if info.epoch != self._epochs:
+            raise TrustError(
+                "ledger info of another epoch", version=info.version, expected=self._epochs, found=info.epoch
+            )
+        if info.next_epoch_state is None:
+            raise TrustError("ledger info does not end its epoch", version=info.version, found=info.epoch)
+        last = next(reversed(self._roots), None)
+        if last is not None and info.version <= last:
+            raise TrustError("epoch ends before the one it follows", version=info.version, found=last)
+        if not self._is_trusted(signed) and info.epoch > 0:
+            verify_signatures(signed, self._parse(self._validators[info.epoch]), self._domain)
+        if info.epoch == 0:
+            self._genesis = info.raw
+        if info.version < self._keep_from:
+            self._validators.pop(info.epoch, None)
+        self._roots[info.version] = info.executed_state_id
+        self._validators[info.epoch + 1] = info.next_epoch_state.raw
+        self._epochs += 1
+
+    def verify(self, signed: SignedLedgerInfo) -> None:
+        """Checks a ledger info that came with a proof file.
+
+        Raises:
+            TrustError: it is not what the verified history vouches for, or nothing vouches for it.
+        """
+        info = signed.info
+        if self._policy.skip:
+            return
+        if info.epoch == 0:
+            if info.raw != self._genesis:
+                raise TrustError(
+                    "ledger info of epoch 0 is not the genesis ledger info", version=info.version
+                )
+            return
+        if self._is_trusted(signed):
+            return
+        validators = self._validators.get(info.epoch)
+        if validators is None:
+            raise TrustError(
+                "ledger info is of an epoch that the backup's epoch endings do not reach",
+                version=info.version,
+                expected=f"an epoch up to {self._epochs}",
+                found=info.epoch,
+                hint="restore to a version within the known epochs, or use a newer replica",
+            )
+        verify_signatures(signed, self._parse(validators), self._domain)
+
+    def root_at(self, version: int) -> bytes | None:
+        """The accumulator root that the epoch ending at `version` signed; None where no epoch ends."""
+        return self._roots.get(version)
+
+    def check_waypoints(self, *, target: int, snapshots: tuple[int, ...]) -> None:
+        """Checks, after the last epoch ending, that the trusted waypoints cover what will be restored.
+
+        Args:
+            target: every waypoint at or below this version must have matched an epoch ending.
+            snapshots: versions whose state is restored; none may lie before the earliest match, unless
+                genesis itself is trusted.
+
+        Raises:
+            TrustError: a waypoint matched nothing, or a snapshot lies before all matches.
+        """
+        if self._policy.skip:
+            return
+        for version, waypoint in sorted(self._trusted.items()):
+            if version <= target and version not in self._matched:
+                raise TrustError(
+                    "no epoch ends at the version of the trusted waypoint", version=version, expected=waypoint
+                )
+        if self._policy.genesis:
+            return
+        earliest = min(self._matched, default=None)
+        for version in snapshots:
+            if earliest is None or version < earliest:
+                raise TrustError(
+                    "the state snapshot lies before every trusted waypoint",
+                    version=version,
+                    expected=f"a waypoint at or below it, such as of version 0 (earliest match: {earliest})",
+                )
+
+    def _is_trusted(self, signed: SignedLedgerInfo) -> bool:
+        """Whether a trusted waypoint vouches for `signed`; a waypoint of its version that differs raises."""
+        waypoint = self._trusted.get(signed.info.version)
+        if waypoint is None:
+            return False
+        found = Waypoint.of(signed.info, self._domain)
+        if found != waypoint:
+            raise TrustError(
+                "ledger info is not the one of the trusted waypoint",
+                version=waypoint.version,
+                expected=waypoint,
+                found=found,
+            )
+        if signed.info.next_epoch_state is not None and waypoint.version not in self._matched:
+            self._matched.append(waypoint.version)
+        return True
