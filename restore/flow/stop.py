@@ -1,0 +1,85 @@
+"""The one way into the event loop: the first SIGINT or SIGTERM stops a run cleanly, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import TypeVar
+
+from restore.errors import EXIT_SECOND_SIGNAL, InterruptedRunError
+
+T = TypeVar("T")
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(main: Callable[[], Awaitable[T]]) -> T:
+    """Runs `main` on uvloop (on asyncio where uvloop is absent) and returns its result.
+
+    Call it from the main thread: only there can signals be handled. The handlers found are put back.
+
+    Cancellation: the first SIGINT or SIGTERM cancels `main`, once. A second one ends the process at once with
+        130, whatever it does, without unwinding. A `main` that ends in spite of the first, with a result or
+        with an error of its own, ends so.
+
+    Raises:
+        InterruptedRunError: a signal cancelled `main`, and everything in it has ended.
+    """
+    stop = _Stop()
+    # Plain handlers, not the loop's: those run as loop callbacks, and the second signal must work when the
+    # loop is stuck. They are in place before the loop exists, so no signal falls between the two.
+    found = {number: signal.signal(number, stop.on_signal) for number in STOP_SIGNALS}
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(stop.supervise(main))
+    except asyncio.CancelledError:
+        if stop.received is None:
+            raise
+        raise InterruptedRunError("stopped by a signal", found=stop.received.name) from None
+    finally:
+        for number, handler in found.items():
+            # None: a handler that was not set from Python, which cannot be put back from Python either.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class _Stop:
+    """What the handlers and the supervised task share."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._cancel: Callable[[], object] | None = None
+
+    async def supervise(self, main: Callable[[], Awaitable[T]]) -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task is not None:
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        # A handler runs between any two instructions. Before the lines above it can only note the signal, and
+        # we see that here; after them it cancels us. Between them and the check it does both, which is one
+        # cancellation all the same: we raise without an await that the other could hit.
+        if self.received is not None:
+            raise asyncio.CancelledError
+        try:
+            return await main()
+        finally:
+            # From here on nothing is left to cancel: the loop closes, and a late signal must not touch it.
+            self._cancel = None
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            # No unwinding: the user has decided. What is on disk is resumable at any instruction.
+            os._exit(EXIT_SECOND_SIGNAL)
+        self.received = signal.Signals(number)
+        if self._cancel is not None:
+            # Thread-safe means signal-safe here: it also wakes a loop that sleeps in its poll.
+            self._cancel()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
