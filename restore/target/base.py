@@ -112,6 +112,14 @@ class Target(ABC):
         """
 
     @abstractmethod
+    async def verify_state(self, outcome: Outcome) -> None:
+        """Recomputes the state's root at the last checkpoint up to T, where T > V, and recounts its leaves.
+
+        Raises:
+            ProofError: it is not the root that the checkpoint's transaction commits to.
+        """
+
+    @abstractmethod
     async def finish(self, outcome: Outcome) -> None:
         """Writes the progress rows, the one that makes the database look complete after all others."""
 

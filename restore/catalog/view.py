@@ -1,0 +1,127 @@
+"""What a backup holds, made of all metadata lines, and what of it covers a range.
+
+Continuity is required over what is used, not over the archive: exact duplicates collapse; of overlapping
+ranges the one that reaches furthest is taken, then the lowest handle; a gap names both neighbours.
+
+Source: spec/backup-format.md 4.1; design.md, Continuity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from restore.catalog.entries import Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+
+Ranged = TypeVar("Ranged", EpochEndingEntry, TransactionEntry)
+Sortable = TypeVar("Sortable", EpochEndingEntry, StateSnapshotEntry, TransactionEntry)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Numbers that no backup holds.
+
+    Attributes:
+        unit: "epochs" or "versions".
+        first: the first one missing.
+        last: the last one missing; None where nothing follows.
+        after: manifest of the backup before the gap; None at the beginning.
+        before: manifest of the backup after it; None at the end.
+    """
+
+    unit: str
+    first: int
+    last: int | None
+    after: str | None
+    before: str | None
+
+    def __str__(self) -> str:
+        """One clause."""
+        if self.before is None:
+            return f"no {self.unit} from {self.first} on (the last backup is {self.after or 'none'})"
+        return (
+            f"{self.unit} {self.first} to {self.last} are missing "
+            f"(between {self.after or 'the beginning'} and {self.before})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage(Generic[Ranged]):
+    """Backups that cover a range from its beginning, in order; `gap` where they stop short of its end."""
+
+    entries: tuple[Ranged, ...]
+    gap: Gap | None
+
+
+class MetadataView:
+    """All backups of a storage.
+
+    Attributes:
+        epoch_endings, state_snapshots, transactions: each sorted, without exact duplicates.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        everything = list(entries)
+        self.epoch_endings = _sorted(everything, EpochEndingEntry)
+        self.state_snapshots = _sorted(everything, StateSnapshotEntry)
+        self.transactions = _sorted(everything, TransactionEntry)
+
+    def cover_epochs(self) -> Coverage[EpochEndingEntry]:
+        """The epoch endings from epoch 0 on, as far as they are continuous."""
+        newest = max((entry.last_epoch for entry in self.epoch_endings), default=0)
+        return _cover(
+            self.epoch_endings, "epochs", 0, newest, lambda entry: (entry.first_epoch, entry.last_epoch)
+        )
+
+    def cover_transactions(self, first: int, last: int) -> Coverage[TransactionEntry]:
+        """The transaction backups that hold `first` to `last`, as far as they are continuous."""
+        return _cover(
+            self.transactions,
+            "versions",
+            first,
+            last,
+            lambda entry: (entry.first_version, entry.last_version),
+        )
+
+    def snapshots_before(self, version: int, *, inclusive: bool) -> list[StateSnapshotEntry]:
+        """The snapshots below `version` (or at it), the newest first."""
+        bound = version + 1 if inclusive else version
+        return [entry for entry in reversed(self.state_snapshots) if entry.version < bound]
+
+
+def _sorted(entries: Sequence[Entry], kind: type[Sortable]) -> tuple[Sortable, ...]:
+    return tuple(sorted({entry for entry in entries if isinstance(entry, kind)}))
+
+
+def _cover(
+    entries: Sequence[Ranged], unit: str, first: int, last: int, bounds: Callable[[Ranged], tuple[int, int]]
+) -> Coverage[Ranged]:
+    """Covers first..last greedily: always the backup that reaches furthest among those that hold the next
+    one.
+
+    `entries` ascend by where they begin. No other choice reaches further: whatever a shorter one leads to can
+    be taken after the longer one too.
+    """
+    chosen: list[Ranged] = []
+    wanted, index = first, 0
+    best: Ranged | None = None
+    while wanted <= last:
+        while index < len(entries) and bounds(entries[index])[0] <= wanted:
+            entry = entries[index]
+            if best is None or (-bounds(entry)[1], entry.manifest) < (-bounds(best)[1], best.manifest):
+                best = entry
+            index += 1
+        if best is None or bounds(best)[1] < wanted:
+            follower = entries[index] if index < len(entries) else None
+            gap = Gap(
+                unit,
+                wanted,
+                None if follower is None else bounds(follower)[0] - 1,
+                chosen[-1].manifest if chosen else None,
+                None if follower is None else follower.manifest,
+            )
+            return Coverage(tuple(chosen), gap)
+        chosen.append(best)
+        wanted = bounds(best)[1] + 1
+    return Coverage(tuple(chosen), None)

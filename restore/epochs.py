@@ -1,0 +1,126 @@
+"""Epoch endings: from the backup's manifests to a verified history, and to the target.
+
+Manifests are read ahead and in parallel; the chain itself is sequential, since each ledger info is checked
+with the validators that the one before announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from restore.catalog.entries import EpochEndingEntry
+from restore.catalog.loading import load_epoch_ending_manifest
+from restore.catalog.manifests import EpochEndingManifest
+from restore.errors import ManifestError, located
+from restore.fetch import Fetcher, Hold
+from restore.flow.stream import OrderedStream
+from restore.ledger.hashes import Domain
+from restore.ledger.ledger_info import SignedLedgerInfo
+from restore.ledger.waypoint import Waypoint
+from restore.proof.trust import TrustedHistory
+from restore.report.events import Advanced, PhaseFinished, PhaseStarted
+from restore.run import Run
+
+PHASE = "epoch endings"
+
+DECODED_FACTOR = 8
+"""Memory of a decoded ledger info over its encoded bytes: a validator's 89 bytes become three objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Endings:
+    """The ledger infos of one backup, as read: each parses, none is trusted yet."""
+
+    manifest: EpochEndingManifest
+    infos: list[tuple[str, SignedLedgerInfo]]
+    size: int
+    hold: Hold
+
+
+async def restore_epoch_endings(
+    run: Run, entries: Sequence[EpochEndingEntry], *, target_version: int
+) -> None:
+    """Extends the run's history by the epoch endings at or below `target_version`, and keeps them.
+
+    Raises:
+        ManifestError: a count, epoch or waypoint that is not what the manifest says.
+        TrustError: a ledger info that nothing vouches for.
+    """
+
+    async def read(entry: EpochEndingEntry) -> _Endings:
+        with run.fetcher.holding() as hold:
+            return await _read_endings(run.fetcher, entry, hold)
+
+    fetcher, history = run.fetcher, run.history
+    total = sum(entry.last_epoch - entry.first_epoch + 1 for entry in entries)
+    run.report(PhaseStarted(PHASE, "epochs", total))
+    async with OrderedStream(
+        entries, read, concurrency=fetcher.limits.concurrency, discard=lambda endings: endings.hold.release()
+    ) as stream:
+        async for endings in stream:
+            wanted = [
+                (file, signed) for file, signed in endings.infos if signed.info.version <= target_version
+            ]
+            known = [(file, signed) for file, signed in wanted if signed.info.epoch >= history.epochs]
+            await fetcher.workers.run(_extend, history, known, endings.manifest, run.domain)
+            await run.target.save_ledger_infos([signed for _, signed in known])
+            endings.hold.release()
+            run.report(Advanced(PHASE, len(endings.infos), endings.size))
+            if len(wanted) < len(endings.infos):
+                break
+    run.report(PhaseFinished(PHASE))
+
+
+async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold) -> _Endings:
+    manifest = await load_epoch_ending_manifest(fetcher.storage, entry.manifest)
+    if (manifest.first_epoch, manifest.last_epoch) != (entry.first_epoch, entry.last_epoch):
+        raise ManifestError(
+            "manifest is of other epochs than its metadata line",
+            file=entry.manifest,
+            expected=f"{entry.first_epoch}..{entry.last_epoch}",
+            found=f"{manifest.first_epoch}..{manifest.last_epoch}",
+        )
+    infos: list[tuple[str, SignedLedgerInfo]] = []
+    size = 0
+    for chunk in manifest.chunks:
+        records, read = await fetcher.read_records(chunk.ledger_infos, hold, factor=DECODED_FACTOR)
+        expected = chunk.last_epoch - chunk.first_epoch + 1
+        if len(records) != expected:
+            raise ManifestError(
+                "another number of ledger infos than the manifest says",
+                file=chunk.ledger_infos,
+                expected=expected,
+                found=len(records),
+            )
+        size += read
+        parsed = await fetcher.workers.run(_parse, chunk.ledger_infos, records)
+        infos += [(chunk.ledger_infos, signed) for signed in parsed]
+    return _Endings(manifest, infos, size, hold)
+
+
+def _parse(file: str, records: list[bytes]) -> list[SignedLedgerInfo]:
+    with located(file=file):
+        return [SignedLedgerInfo.parse(record) for record in records]
+
+
+def _extend(
+    history: TrustedHistory,
+    infos: Sequence[tuple[str, SignedLedgerInfo]],
+    manifest: EpochEndingManifest,
+    domain: Domain,
+) -> None:
+    """Chains one backup's ledger infos, each compared with the manifest's waypoint first."""
+    waypoints = manifest.parsed_waypoints()
+    for file, signed in infos:
+        with located(file=file, version=signed.info.version):
+            index = signed.info.epoch - manifest.first_epoch
+            if not 0 <= index < len(waypoints):
+                raise ManifestError("ledger info of an epoch outside its manifest", found=signed.info.epoch)
+            expected = waypoints[index]
+            found = Waypoint.of(signed.info, domain)
+            if found != expected:
+                raise ManifestError(
+                    "ledger info is not the one of the manifest's waypoint", expected=expected, found=found
+                )
+            history.extend(signed)

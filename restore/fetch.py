@@ -1,0 +1,123 @@
+"""Brings the bytes of one chunk here, within the run's budgets.
+
+A task asks for a descriptor, then for bytes, piece by piece; the oldest unfinished chunk always gets both.
+Records are cut while the pieces arrive, so that an impossible length stops the chunk before anything is
+allocated for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+from restore.errors import located
+from restore.flow.budget import Budget, Lease
+from restore.flow.threads import Workers
+from restore.limits import Limits
+from restore.storage.base import PIECE_BYTES, FileHandle, Storage, read_file
+from restore.wire.records import RecordCutter
+
+MAX_PROOF_BYTES = 16 << 20
+"""A proof file holds at most 256 hashes and one ledger info (about 20 KB on mainnet): far below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What one chunk holds of the budgets, from its first byte until it is durable."""
+
+    memory: Lease
+    descriptor: Lease
+
+    def release(self) -> None:
+        """Gives everything back. Idempotent."""
+        self.memory.close()
+        self.descriptor.close()
+
+
+class Fetcher:
+    """Reads chunks and small files of one storage under one set of budgets.
+
+    Bounds: `limits.memory_bytes` plus the oldest chunk; `limits.descriptors` open files.
+    """
+
+    def __init__(self, storage: Storage, limits: Limits) -> None:
+        self.storage = storage
+        self.limits = limits
+        self.memory = Budget("memory", limits.memory_bytes)
+        self.descriptors = Budget("descriptors", limits.descriptors)
+        self.workers = Workers(limits.threads)
+
+    async def __aenter__(self) -> Fetcher:
+        """Starts the worker threads."""
+        await self.workers.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Waits for the worker threads."""
+        await self.workers.__aexit__(kind, error, traceback)
+
+    @contextmanager
+    def holding(self) -> Iterator[Hold]:
+        """What the next chunk holds: given back here on an error, else by whoever gets the chunk.
+
+        Age is by the order of these calls, and the oldest never waits: enter it first thing in a stream's
+        work.
+        """
+        hold = Hold(self.memory.lease(), self.descriptors.lease())
+        try:
+            yield hold
+        except BaseException:
+            hold.release()
+            raise
+
+    async def read_records(self, handle: FileHandle, hold: Hold, *, factor: int) -> tuple[list[bytes], int]:
+        """Reads and cuts one record file.
+
+        Args:
+            handle: the file.
+            hold: what pays for it.
+            factor: memory of a decoded record over its encoded bytes; charged once the file is here.
+
+        Returns:
+            The records, and the size of the file in bytes.
+
+        Raises:
+            FormatError: a torn or impossible record, with its offset.
+        """
+        records: list[bytes] = []
+        size = 0
+        await hold.descriptor.take(1)
+        with located(file=handle):
+            async with self.storage.open_for_read(handle) as reader:
+                cutter = RecordCutter()
+                while True:
+                    await hold.memory.take(PIECE_BYTES)
+                    piece = await reader.read_piece()
+                    hold.memory.give_back(PIECE_BYTES - len(piece))
+                    if not piece:
+                        break
+                    size += len(piece)
+                    records += cutter.feed(piece)
+                cutter.finish()
+        hold.descriptor.give_back(1)
+        await hold.memory.take(size * (factor - 1))
+        return records, size
+
+    async def read_small(self, handle: FileHandle, hold: Hold, *, max_bytes: int = MAX_PROOF_BYTES) -> bytes:
+        """Reads one small file whole.
+
+        Raises:
+            FormatError: it is larger than `max_bytes`.
+        """
+        await hold.descriptor.take(1)
+        data = await read_file(self.storage, handle, max_bytes=max_bytes)
+        hold.descriptor.give_back(1)
+        await hold.memory.take(len(data))
+        return data

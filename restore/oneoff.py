@@ -1,0 +1,363 @@
+"""`oneoff`: restores one manifest by itself; several of them make a database.
+
+A target is put together piece by piece: epoch endings, a state snapshot, transactions. Each piece is proven
+as in `bootstrap-db`; ledger infos are checked whenever the backup has epoch endings. Once the pieces make a
+whole database (a tree at V, and transactions from V or before to T) its progress rows are written, and
+`verify-db` and a node take it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+from restore.catalog.loading import (
+    load_epoch_ending_manifest,
+    load_state_snapshot_manifest,
+    load_transaction_manifest,
+    load_view,
+)
+from restore.epochs import restore_epoch_endings
+from restore.errors import EmptyStorageError, ForeignTargetError, UsageError
+from restore.fetch import Fetcher
+from restore.ledger.hashes import APTOS, Domain
+from restore.limits import Limits
+from restore.proof.accumulator import Accumulator
+from restore.proof.trust import TrustedHistory, TrustPolicy
+from restore.report.events import Notice, Report
+from restore.report.result import Result, UsageResult
+from restore.resume import Journal, state_mark
+from restore.run import Run
+from restore.snapshot import RestoreMode, restore_snapshot
+from restore.storage.base import Storage
+from restore.target.base import Outcome, Target
+from restore.target.dry import DryTarget
+from restore.target.mark import FinishedMark, PieceMark, PiecesMark, TargetFolder
+from restore.target.opening import open_target
+from restore.transactions import TransactionRange, restore_transactions
+
+MAX_VERSION = (1 << 64) - 1
+"""The largest version there can be: for "up to the end"."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneoffRequest:
+    """What all `oneoff` commands share.
+
+    Attributes:
+        storage: where the backup is.
+        target_dir: folder of the database; None for a dry run.
+        target_version: nothing above it is kept; None for no bound.
+        trust: what the proofs must end in.
+        limits: bounds of the run.
+        domain: the network's hashes.
+    """
+
+    storage: Storage
+    target_dir: Path | None
+    target_version: int | None
+    trust: TrustPolicy
+    limits: Limits
+    domain: Domain = APTOS
+
+
+async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifest: str) -> Result:
+    """Verifies one epoch-ending backup, with those before it, and keeps its ledger infos.
+
+    Raises:
+        RestoreError: the class says what to do; see `restore.errors`.
+    """
+    read = await load_epoch_ending_manifest(request.storage, manifest)
+    waypoints = read.parsed_waypoints()
+    first, last = waypoints[0].version, waypoints[-1].version
+    entry = EpochEndingEntry(read.first_epoch, read.last_epoch, first, last, manifest)
+    piece = PieceMark(
+        kind="epoch-ending", manifest=manifest, options="", first=read.first_epoch, last=read.last_epoch
+    )
+
+    async def keep(session: _Session) -> Result:
+        before = [older for older in session.epoch_endings if older.last_epoch < read.first_epoch]
+        bound = MAX_VERSION if request.target_version is None else request.target_version
+        await restore_epoch_endings(replace(session.run, target=DryTarget()), before, target_version=bound)
+        await restore_epoch_endings(session.run, [entry], target_version=bound)
+        session.run.history.check_waypoints(target=min(last, bound), snapshots=())
+        epochs = session.run.history.epochs
+        await session.journal.note(ledger_infos=epochs)
+        return Result(command="oneoff epoch-ending", trust=session.trust, epochs=epochs)
+
+    return await _restore_piece(request, report, piece, keep, reads_epochs=False)
+
+
+async def oneoff_state_snapshot(
+    request: OneoffRequest, report: Report, *, manifest: str, into_version: int, mode: RestoreMode
+) -> Result:
+    """Restores one state snapshot.
+
+    Raises:
+        UsageError: `into_version` is not the snapshot's version, or lies above the target version.
+        RestoreError: the class says what to do; see `restore.errors`.
+    """
+    read = await load_state_snapshot_manifest(request.storage, manifest)
+    entry = StateSnapshotEntry(read.epoch, read.version, manifest)
+    if into_version != read.version:
+        raise UsageError(
+            "a snapshot can be restored into its own version only", expected=read.version, found=into_version
+        )
+    if request.target_version is not None and read.version > request.target_version:
+        raise UsageError(
+            "the snapshot lies above the target version", expected=request.target_version, found=read.version
+        )
+    piece = PieceMark(
+        kind="state-snapshot",
+        manifest=manifest,
+        options=mode,
+        first=read.version,
+        last=read.version,
+        has_values=mode != "tree_only",
+        has_tree=mode != "kv_only",
+    )
+
+    async def keep(session: _Session) -> Result:
+        journal = session.journal
+        finished = await restore_snapshot(
+            session.run, entry, mode=mode, start=journal.snapshot_position(), commit=journal.at_snapshot
+        )
+        if mode != "kv_only":
+            await journal.note(state=state_mark(finished))
+        return Result(
+            command="oneoff state-snapshot",
+            trust=session.trust,
+            snapshot_version=read.version,
+            state_root_hash=finished.root.hex(),
+            state_items=finished.usage.items,
+            state_bytes=finished.usage.bytes,
+            epochs=session.run.history.epochs,
+        )
+
+    return await _restore_piece(request, report, piece, keep)
+
+
+async def oneoff_transaction(
+    request: OneoffRequest, report: Report, *, manifest: str, replay_from: int | None
+) -> Result:
+    """Restores one transaction backup; write sets from `replay_from` on are applied to the state values.
+
+    Raises:
+        UsageError: the backup lies above the target version, or does not continue what the target holds.
+        RestoreError: the class says what to do; see `restore.errors`.
+    """
+    read = await load_transaction_manifest(request.storage, manifest)
+    entry = TransactionEntry(read.first_version, read.last_version, manifest)
+    last = (
+        read.last_version
+        if request.target_version is None
+        else min(read.last_version, request.target_version)
+    )
+    if last < read.first_version:
+        raise UsageError("the backup lies above the target version", expected=last, found=read.first_version)
+    replays = replay_from is not None and replay_from <= last
+    piece = PieceMark(
+        kind="transaction",
+        manifest=manifest,
+        options=f"to {last}, replay from {replay_from}",
+        first=read.first_version,
+        last=last,
+        replayed=replays,
+    )
+
+    async def keep(session: _Session) -> Result:
+        _check_continues(session, piece, replay_from if replays else None)
+        journal = session.journal
+        start = journal.transaction_position()
+        position = await restore_transactions(
+            session.run,
+            [entry],
+            TransactionRange(None, last, replay_from if replays else None),
+            start=start,
+            commit=journal.at_transactions,
+        )
+        seed = request.domain.transaction_accumulator
+        usage = position.usage
+        return Result(
+            command="oneoff transaction",
+            trust=session.trust,
+            target_version=last,
+            usage_at_target=None if usage is None else UsageResult(usage.items, usage.bytes),
+            transactions=last - session.first_saved(piece) + 1,
+            epochs=session.run.history.epochs,
+            ledger_version=last,
+            accumulator_root_hash=Accumulator(seed, last + 1, position.roots).root().hex(),
+        )
+
+    return await _restore_piece(request, report, piece, keep)
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One `oneoff` command at work.
+
+    Attributes:
+        run: the run's means.
+        journal: the mark.
+        pieces: what earlier commands completed.
+        epoch_endings: the backup's epoch endings, continuous from epoch 0.
+    """
+
+    run: Run
+    journal: Journal
+    pieces: tuple[PieceMark, ...]
+    epoch_endings: tuple[EpochEndingEntry, ...]
+
+    @property
+    def trust(self) -> str:
+        """What the proofs end in."""
+        return self.run.history.policy.name
+
+    def first_saved(self, piece: PieceMark | None = None) -> int:
+        """First version with a transaction, `piece` included."""
+        return min(
+            part.first for part in (*self.pieces, *([piece] if piece else [])) if part.kind == "transaction"
+        )
+
+
+async def _restore_piece(
+    request: OneoffRequest,
+    report: Report,
+    piece: PieceMark,
+    keep: Callable[[_Session], Awaitable[Result]],
+    *,
+    reads_epochs: bool = True,
+) -> Result:
+    began = time.monotonic()
+    epoch_endings = await _epoch_endings(request)
+    trust = request.trust
+    if not epoch_endings and not trust.skip and reads_epochs:
+        report(Notice("the backup has no epoch endings: no signature is checked", warning=True))
+        trust = TrustPolicy(skip=True)
+    history = TrustedHistory(trust, request.domain, keep_from=0)
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if request.target_dir is not None:
+            folder = stack.enter_context(TargetFolder(request.target_dir))
+        pieces = _begin_piece(folder, request, piece)
+        async with _opened(request, folder, report) as (fetcher, target):
+            run = Run(fetcher, request.domain, history, target, report)
+            session = _Session(run, Journal(folder, fetcher.workers), pieces, epoch_endings)
+            if reads_epochs and not trust.skip:
+                await restore_epoch_endings(
+                    replace(run, target=DryTarget()), epoch_endings, target_version=MAX_VERSION
+                )
+                history.check_waypoints(
+                    target=MAX_VERSION, snapshots=(piece.last,) if piece.kind == "state-snapshot" else ()
+                )
+            result = await keep(session)
+            result = msgspec.structs.replace(result, seconds=round(time.monotonic() - began, 3))
+            if folder is not None:
+                done = (*pieces, msgspec.structs.replace(piece, done=True))
+                await _finish_if_whole(replace(session, pieces=done), result)
+                folder.save_pieces(PiecesMark(request.domain.text, done))
+            return result
+
+
+async def _epoch_endings(request: OneoffRequest) -> tuple[EpochEndingEntry, ...]:
+    """The backup's epoch endings from epoch 0 on; none where it has no metadata."""
+    try:
+        view = await load_view(request.storage, concurrency=request.limits.concurrency)
+    except EmptyStorageError:
+        return ()
+    return tuple(view.cover_epochs().entries)
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    request: OneoffRequest, folder: TargetFolder | None, report: Report
+) -> AsyncIterator[tuple[Fetcher, Target]]:
+    async with (
+        Fetcher(request.storage, request.limits) as fetcher,
+        open_target(folder, fetcher.workers, report=report, domain=request.domain) as target,
+    ):
+        yield fetcher, target
+
+
+def _begin_piece(
+    folder: TargetFolder | None, request: OneoffRequest, piece: PieceMark
+) -> tuple[PieceMark, ...]:
+    """Notes the piece in the target, unless it is there to be continued; returns the completed ones.
+
+    Raises:
+        ForeignTargetError: the target is another command's, or another piece is in progress.
+    """
+    if folder is None:
+        return ()
+    if folder.load_plan() is not None:
+        raise ForeignTargetError("the target was begun with bootstrap-db", file=str(folder.root))
+    known = folder.load_pieces() or PiecesMark(request.domain.text)
+    if known.domain != request.domain.text:
+        raise ForeignTargetError(
+            "the target was begun with another network", expected=known.domain, found=request.domain.text
+        )
+    done = tuple(part for part in known.pieces if part.done and part.manifest != piece.manifest)
+    for part in known.pieces:
+        if not part.done and part != piece:
+            raise ForeignTargetError(
+                f"another piece is in progress: oneoff {part.kind} {part.manifest}",
+                file=str(folder.root),
+                hint="give that command again to complete it first",
+            )
+    if piece not in known.pieces:
+        # A new piece begins at its first chunk; what the target holds as a whole stays noted.
+        mark = folder.load_mark()
+        folder.save_mark(msgspec.structs.replace(mark, chunk=0, items=0, size=0, tree=None, frontier=None))
+        folder.save_pieces(PiecesMark(known.domain, (*done, piece)))
+    return done
+
+
+def _check_continues(session: _Session, piece: PieceMark, replay_from: int | None) -> None:
+    """Refuses transactions that would leave a gap, in the ledger or in the state that they build on."""
+    saved = [part for part in session.pieces if part.kind == "transaction"]
+    if saved and saved[-1].last + 1 < piece.first:
+        raise UsageError(
+            "transactions do not continue those in the target", expected=saved[-1].last + 1, found=piece.first
+        )
+    if replay_from is None or not session.run.target.keeps_data:
+        return
+    states = [part.last for part in session.pieces if part.has_values or part.replayed]
+    if replay_from - 1 not in states:
+        raise UsageError(
+            "write sets can be applied only after a state in the target",
+            expected=", ".join(str(version + 1) for version in states) or "none",
+            found=replay_from,
+            hint="restore the state snapshot of the version before first",
+        )
+
+
+async def _finish_if_whole(session: _Session, result: Result) -> None:
+    """Writes the last rows if the pieces make a database that a node opens."""
+    mark, pieces = session.journal.mark, session.pieces
+    trees = [part.last for part in pieces if part.has_tree]
+    states = [part.last for part in pieces if part.has_values]
+    saved = [part for part in pieces if part.kind == "transaction"]
+    if not (trees and states and saved and mark.voucher and mark.state and mark.ledger_infos):
+        return
+    snapshot, last = max(trees), saved[-1].last
+    reached = max([*states, *(part.last for part in saved if part.replayed)])
+    if not session.first_saved() <= snapshot <= last or (last > snapshot and reached < last):
+        return
+    outcome = Outcome(last, snapshot, min(states))
+    await session.run.target.verify_state(outcome)
+    await session.run.target.finish(outcome)
+    finished = FinishedMark(
+        target=last,
+        snapshot=snapshot,
+        history=min(states),
+        first_saved=session.first_saved(),
+        voucher=mark.voucher,
+        result=result,
+    )
+    await session.journal.note(finished=finished)

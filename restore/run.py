@@ -1,0 +1,30 @@
+"""What the controllers of one run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from restore.fetch import Fetcher
+from restore.ledger.hashes import Domain
+from restore.proof.trust import TrustedHistory
+from restore.report.events import Report
+from restore.target.base import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's means: where bytes come from, what is trusted, where proven data goes, who is told.
+
+    Attributes:
+        fetcher: the storage under budgets, and the worker threads.
+        domain: the network's hashes.
+        history: the verified epoch endings.
+        target: where proven data goes.
+        report: takes events.
+    """
+
+    fetcher: Fetcher
+    domain: Domain
+    history: TrustedHistory
+    target: Target
+    report: Report

@@ -1,0 +1,328 @@
+"""The target that keeps proven data in the 42 RocksDB instances of a node's database.
+
+Each step of a call runs in a worker thread to its end, is durable when it ends, and is reported as
+`Durable`. Between two steps a cancellation gets through. Steps repeat without harm: the same data gives the
+same rows. No progress row is written before `finish`, but for that of the snapshot's values, so nothing looks
+complete before it is; how far a target is, its mark says.
+
+Order of writes: spec/aptosdb-schema.md section 3.2.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self, TypeVar, TypeVarTuple
+
+from restore.errors import DamagedTargetError
+from restore.flow.threads import Workers
+from restore.ledger.hashes import Domain
+from restore.ledger.ledger_info import SignedLedgerInfo
+from restore.ledger.state import Usage
+from restore.ledger.transaction import TransactionRecord
+from restore.proof.accumulator import FrozenNode, frozen_count
+from restore.proof.builder import NodeRow
+from restore.proof.jellyfish import node_key
+from restore.report.events import Durable, Report
+from restore.target.base import STEP_BYTES, Outcome, SnapshotRows, Target, TransactionRows
+from restore.target.checkpoint import recompute
+from restore.target.progress import Progress, final_rows, progress_key, progress_table, snapshot_value
+from restore.target.replay import Replayed, replay
+from restore.target.rows import (
+    Rows,
+    accumulator_rows,
+    ledger_info_rows,
+    node_rows,
+    snapshot_value_rows,
+    transaction_rows,
+)
+from restore.target.schema import (
+    ACCUMULATOR_DB,
+    AUXILIARY_INFO_DB,
+    EVENT_DB,
+    INSTANCES,
+    KV_METADATA,
+    KV_SHARDS,
+    LEDGER_METADATA,
+    MERKLE_METADATA,
+    SHARDS,
+    STATE_VALUES,
+    TRANSACTION_ACCUMULATOR,
+    TRANSACTION_DB,
+    TRANSACTION_INFO_DB,
+    TREE_NODES,
+    TREE_ROOTS,
+    VERSION_DATA,
+    WRITE_SET_DB,
+    KeyValue,
+    Table,
+    read_usage,
+    shard_of,
+    u64,
+    usage_value,
+)
+from restore.target.store import RocksStore
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+ROW_BYTES = 128
+"""What a row costs besides its value, roughly: its key, and its share of batch and index."""
+
+INDEX_ROWS, EVENT_ROWS = 10, 5
+"""Rows that a transaction has at most besides its events and writes, and each of its events."""
+
+TRANSACTION_STEPS = (
+    (WRITE_SET_DB, "write sets"),
+    (TRANSACTION_INFO_DB, "transaction infos"),
+    (TRANSACTION_DB, "transactions"),
+    (AUXILIARY_INFO_DB, "auxiliary infos"),
+    (EVENT_DB, "events"),
+    (LEDGER_METADATA, "ledger metadata"),
+)
+"""The ledger instances of transactions, in the order of writing, with the names of their steps."""
+
+
+class RocksTarget(Target):
+    """Keeps proven data in a `RocksStore`.
+
+    One call at a time. After an error the target must be closed; opened again, it continues from its mark.
+
+    Cancellation: a step that began is awaited to its end; what a call did not reach is done when the same
+        call comes again.
+    Bounds: next to the data given, the rows of one step, so about STEP_BYTES; of `Resources` in RocksDB.
+    """
+
+    def __init__(self, store: RocksStore, workers: Workers, *, report: Report, domain: Domain) -> None:
+        self._store = store
+        self._workers = workers
+        self._report = report
+        self._domain = domain
+
+    @classmethod
+    async def open(cls, root: Path, workers: Workers, *, report: Report, domain: Domain) -> Self:
+        """Opens the database below `root`, or creates it.
+
+        Raises:
+            LockedError: another process has it open.
+            DamagedTargetError: a part of it is missing or corrupt.
+            DiskFullError, AccessDeniedError, ResourceError: as the names say.
+        """
+        return cls(await workers.run(RocksStore.open, root), workers, report=report, domain=domain)
+
+    @property
+    def keeps_data(self) -> bool:
+        """True."""
+        return True
+
+    async def save_ledger_infos(self, infos: Sequence[SignedLedgerInfo]) -> None:
+        """Keeps ledger infos that end their epochs. Steps: "ledger infos"."""
+        for part in _slices(infos, lambda signed: len(signed.raw) + 2 * ROW_BYTES):
+            await self._step("ledger infos", self._write, LEDGER_METADATA, ledger_info_rows(part))
+
+    async def save_snapshot_rows(self, rows: SnapshotRows) -> None:
+        """Keeps one chunk.
+
+        Steps: "snapshot values" per shard, "snapshot progress", "snapshot nodes" per shard.
+        """
+        for shard, values in _by_shard(rows.values):
+            for part in _slices(values, lambda item: len(item[1]) + ROW_BYTES):
+                await self._step("snapshot values", self._save_values, rows.version, shard, part)
+        if rows.values:
+            key = progress_key(Progress.STATE_SNAPSHOT_KV_RESTORE, rows.version)
+            value = snapshot_value(rows.last_key_hash, rows.usage)
+            row = {progress_table(KV_METADATA): [(key, value)]}
+            await self._step("snapshot progress", self._write, KV_METADATA, row)
+        await self._save_nodes(rows.version, rows.nodes)
+
+    async def finish_snapshot(self, version: int, usage: Usage, *, nodes: Sequence[NodeRow]) -> None:
+        """Ends a snapshot. Steps: "snapshot nodes" per shard, "snapshot root", "snapshot usage"."""
+        await self._save_nodes(version, [node for node in nodes if node.path])
+        root = [(node_key(version, node.path), node.node) for node in nodes if not node.path]
+        if root:
+            await self._step("snapshot root", self._write, MERKLE_METADATA, {TREE_ROOTS: root})
+        row = (u64(version), usage_value(usage))
+        await self._step("snapshot usage", self._write, LEDGER_METADATA, {VERSION_DATA: [row]})
+
+    async def save_frozen_subtrees(self, nodes: Sequence[FrozenNode]) -> None:
+        """Keeps the frozen subtree roots left of the first saved transaction. Step: "frozen subtrees".
+
+        Raises:
+            DamagedTargetError: another hash is already stored at one of the positions.
+        """
+        await self._step("frozen subtrees", self._save_frozen_subtrees, nodes)
+
+    async def save_transactions(self, rows: TransactionRows) -> Usage | None:
+        """Keeps transactions; from `rows.replay_from` on applies their write sets.
+
+        Steps, for each slice: "state values" per shard where it is replayed, then those of TRANSACTION_STEPS;
+        in the end "transaction accumulator".
+
+        Returns:
+            The usage after the last version, if any write set was applied.
+
+        Raises:
+            DamagedTargetError: the usage before the first replayed version is not there.
+        """
+        end = rows.first_version + len(rows.records)
+        replay_from = end if rows.replay_from is None else max(rows.first_version, min(rows.replay_from, end))
+        cut = replay_from - rows.first_version
+        version, usage = rows.first_version, None
+        for records in (rows.records[:cut], rows.records[cut:]):
+            for part in _slices(records, _record_size):
+                ledger = await self._workers.run(transaction_rows, self._domain, version, part)
+                if version >= replay_from:
+                    usage = await self._replay(version, part, ledger)
+                for instance, name in TRANSACTION_STEPS:
+                    await self._step(name, self._write, instance, _of_instance(ledger, instance))
+                version += len(part)
+        for nodes in _slices(rows.nodes, lambda _: ROW_BYTES):
+            await self._step("transaction accumulator", self._save_accumulator, nodes)
+        return usage
+
+    async def verify_state(self, outcome: Outcome) -> None:
+        """Recomputes the state's root at the last checkpoint up to T.
+
+        Raises:
+            ProofError: it is not the root that the checkpoint's transaction commits to.
+            DamagedTargetError: a row is missing, or the usage counts other items than the tree has leaves.
+        """
+        if outcome.target_version > outcome.snapshot_version:
+            await recompute(
+                self._store,
+                self._domain,
+                workers=self._workers,
+                snapshot_version=outcome.snapshot_version,
+                target_version=outcome.target_version,
+            )
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Writes the progress rows, then empties the write-ahead logs.
+
+        Steps: those of `final_rows`, then "tables" per instance. The last row, OverallCommitProgress, is what
+        makes the database look complete.
+
+        Raises:
+            DamagedTargetError: the rows do not end at T, or there is no tree at V.
+        """
+        await self._workers.run(self._check_ends, outcome)
+        for name, instance, rows in final_rows(outcome):
+            await self._step(name, self._write, instance, {progress_table(instance): rows})
+        for instance in INSTANCES:
+            await self._step("tables", self._store.flush, instance)
+
+    async def close(self) -> None:
+        """Flushes and closes every instance. Idempotent."""
+        await self._workers.run(self._store.close)
+
+    async def _step(self, name: str, work: Callable[[*Ts], object], *args: *Ts) -> None:
+        await self._workers.run(work, *args)
+        self._report(Durable(name))
+
+    def _write(self, instance: str, rows: Mapping[Table, Sequence[KeyValue]]) -> None:
+        self._store.write(instance, rows)
+
+    def _save_values(self, version: int, shard: int, values: Sequence[tuple[bytes, bytes]]) -> None:
+        self._store.load(STATE_VALUES[shard], [snapshot_value_rows(version, values)])
+
+    async def _save_nodes(self, version: int, nodes: Sequence[NodeRow]) -> None:
+        shards: list[list[NodeRow]] = [[] for _ in range(SHARDS)]
+        for node in nodes:
+            shards[int(node.path[0], 16)].append(node)
+        for shard, rows in enumerate(shards):
+            for part in _slices(rows, lambda node: len(node.node) + ROW_BYTES):
+                await self._step("snapshot nodes", self._load_nodes, version, shard, part)
+
+    def _load_nodes(self, version: int, shard: int, nodes: Sequence[NodeRow]) -> None:
+        self._store.load(TREE_NODES[shard], node_rows(version, nodes))
+
+    def _save_frozen_subtrees(self, nodes: Sequence[FrozenNode]) -> None:
+        rows = accumulator_rows(nodes)
+        stored = self._store.get_many(TRANSACTION_ACCUMULATOR, [key for key, _ in rows])
+        for (key, expected), found in zip(rows, stored, strict=True):
+            if found is not None and found != expected:
+                raise DamagedTargetError(
+                    "accumulator holds another frozen subtree",
+                    file=f"{TRANSACTION_ACCUMULATOR} {key.hex()}",
+                    expected=expected,
+                    found=found,
+                )
+        self._store.write(ACCUMULATOR_DB, {TRANSACTION_ACCUMULATOR: rows})
+
+    def _save_accumulator(self, nodes: Sequence[FrozenNode]) -> None:
+        self._store.write(ACCUMULATOR_DB, {TRANSACTION_ACCUMULATOR: accumulator_rows(nodes)})
+
+    async def _replay(self, version: int, records: Sequence[TransactionRecord], ledger: Rows) -> Usage:
+        """Applies write sets: state values first; the usage rows join `ledger`, to be written after them."""
+        write_sets = [record.write_set for record in records]
+        replayed = await self._workers.run(self._apply, version, write_sets)
+        for instance in KV_SHARDS:
+            rows = _of_instance(replayed.rows, instance)
+            if rows:
+                await self._step("state values", self._write, instance, rows)
+        ledger[VERSION_DATA] = replayed.rows[VERSION_DATA]
+        return replayed.usage
+
+    def _apply(self, version: int, write_sets: Sequence[bytes]) -> Replayed:
+        before = self._store.get(VERSION_DATA, u64(version - 1))
+        if before is None:
+            raise DamagedTargetError(
+                "usage before the first replayed version is missing",
+                file=str(VERSION_DATA),
+                version=version - 1,
+            )
+        return replay(
+            self._store, self._domain, first_version=version, write_sets=write_sets, usage=read_usage(before)
+        )
+
+    def _check_ends(self, outcome: Outcome) -> None:
+        """The two ends that a node insists on: the accumulator's last row, and a tree."""
+        expected = u64(frozen_count(outcome.target_version + 1) - 1)
+        last = self._store.last(TRANSACTION_ACCUMULATOR)
+        if last is None or last[0] != expected:
+            raise DamagedTargetError(
+                "accumulator does not end at the target version",
+                file=str(TRANSACTION_ACCUMULATOR),
+                version=outcome.target_version,
+                expected=expected,
+                found="nothing" if last is None else last[0],
+            )
+        if self._store.get(TREE_ROOTS, node_key(outcome.snapshot_version, "")) is None:
+            raise DamagedTargetError(
+                "state tree has no root", file=str(TREE_ROOTS), version=outcome.snapshot_version
+            )
+
+
+def _slices(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
+    """Cuts `items` so that each part has at most STEP_BYTES, or one item."""
+    start = total = 0
+    for index, item in enumerate(items):
+        added = size(item)
+        if total + added > STEP_BYTES and index > start:
+            yield items[start:index]
+            start, total = index, 0
+        total += added
+    if start < len(items):
+        yield items[start:]
+
+
+def _by_shard(values: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[int, Sequence[tuple[bytes, bytes]]]]:
+    """Cuts values, in key order, by the shard of their key hashes."""
+    start = 0
+    while start < len(values):
+        shard = shard_of(values[start][0])
+        stop = bisect_right(values, shard, lo=start, key=lambda item: shard_of(item[0]))
+        yield shard, values[start:stop]
+        start = stop
+
+
+def _record_size(record: TransactionRecord) -> int:
+    """Bytes of all rows of a transaction, roughly; its write set is there twice where it is replayed."""
+    values = len(record.transaction) + len(record.info.raw) + 2 * len(record.write_set)
+    events = sum(map(len, record.events))
+    return values + events + ROW_BYTES * (INDEX_ROWS + EVENT_ROWS * len(record.events))
+
+
+def _of_instance(rows: Rows, instance: str) -> Rows:
+    return {table: pairs for table, pairs in rows.items() if table.instance == instance and pairs}

@@ -1,0 +1,190 @@
+"""The 42 RocksDB instances of one target, opened and closed together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from cache.atomic import make_directory_durably, write_durably
+from restore.errors import RestoreError
+from restore.target.failures import local_failures
+from restore.target.instance import Instance, Mode, Resources
+from restore.target.mark import SIDE_FOLDER
+from restore.target.schema import INSTANCES, KeyValue, Table
+
+TABLES_FOLDER = "tables"
+SCRATCH_FOLDER = "scratch"
+"""Below the side folder: table files about to be moved in, and a database that is thrown away."""
+
+CREATED_FILE = "created"
+"""Below the side folder: all instances were created; a missing one is damage from then on."""
+
+TABLE_ROWS = 1024
+"""Fewer sorted rows go into a batch: moving a table file in takes some 3 ms, a batch half of one."""
+
+
+class RocksStore:
+    """The open instances of a target; made by `open`.
+
+    The methods block, and one thread at a time may call them.
+
+    Bounds: those of `Resources`, and the table files of one `load` on disk.
+    """
+
+    def __init__(self, root: Path, instances: Mapping[str, Instance], resources: Resources) -> None:
+        self.root = root
+        self._side = root / SIDE_FOLDER
+        self._instances = dict(instances)
+        self._resources = resources
+
+    @classmethod
+    def open(cls, root: Path, *, read_only: bool = False) -> Self:
+        """Opens all instances below `root`; unless read-only, creates them the first time.
+
+        Raises:
+            LockedError: another process has one open.
+            DamagedTargetError: an instance, a column family or a file is missing or corrupt.
+            DiskFullError, AccessDeniedError, ResourceError: as the names say.
+        """
+        side = root / SIDE_FOLDER
+        resources = Resources(len(INSTANCES))
+        mode: Mode = "read"
+        if not read_only:
+            mode = "write" if (side / CREATED_FILE).exists() else "create"
+            with local_failures(root):
+                _empty_folder(side / TABLES_FOLDER)
+                _remove_folder(side / SCRATCH_FOLDER)
+        with ExitStack() as opened:
+            instances = {}
+            for name, families in INSTANCES.items():
+                if mode == "create":
+                    with local_failures(root / name):
+                        make_directory_durably(root / name)
+                instances[name] = Instance(root / name, families, resources=resources, mode=mode)
+                opened.callback(instances[name].close)
+            if mode == "create":
+                with local_failures(side):
+                    write_durably(side / CREATED_FILE, b"")
+            opened.pop_all()
+        return cls(root, instances, resources)
+
+    def write(self, instance: str, rows: Mapping[Table, Sequence[KeyValue]]) -> None:
+        """Writes rows of one instance: all or none, durable on return.
+
+        Raises:
+            DiskFullError: there is no room.
+        """
+        self._instances[instance].write({table.family: pairs for table, pairs in rows.items()})
+
+    def load(self, table: Table, groups: Sequence[Sequence[KeyValue]]) -> None:
+        """Writes sorted rows without passing them through a write-ahead log; durable on return, in any order.
+
+        Args:
+            table: where they go.
+            groups: rows in strictly ascending order each, of ranges that overlap neither each other nor what
+                the table holds, unless it is the same rows again: so the files land at the bottom level, and
+                nothing is left to compact.
+
+        Raises:
+            DiskFullError: there is no room.
+        """
+        instance = self._instances[table.instance]
+        instance.write({table.family: [row for rows in groups if len(rows) < TABLE_ROWS for row in rows]})
+        files: list[Path] = []
+        for number, rows in enumerate(groups):
+            if len(rows) >= TABLE_ROWS:
+                files.append(self._side / TABLES_FOLDER / f"{number}.sst")
+                instance.build_table(files[-1], rows)
+        if files:
+            instance.ingest(table.family, files)
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value of `key`."""
+        return self._instances[table.instance].get(table.family, key)
+
+    def get_many(self, table: Table, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, in their order."""
+        return self._instances[table.instance].get_many(table.family, keys)
+
+    def scan(self, table: Table, first: bytes = b"", *, end: bytes | None = None) -> Iterator[KeyValue]:
+        """The rows from `first` on, below `end`, in key order."""
+        return self._instances[table.instance].scan(table.family, first, end=end)
+
+    def seeker(self, table: Table) -> Callable[[bytes], KeyValue | None]:
+        """A function that finds the first row at or above a key, among the rows there are now."""
+        return self._instances[table.instance].seeker(table.family)
+
+    def last(self, table: Table) -> KeyValue | None:
+        """The last row."""
+        return self._instances[table.instance].last(table.family)
+
+    def scratch(self) -> Scratch:
+        """A database to be thrown away, not open yet."""
+        return Scratch(self._side / SCRATCH_FOLDER, self._resources)
+
+    def flush(self, instance: str) -> None:
+        """Moves every row of one instance out of its write-ahead log."""
+        self._instances[instance].flush()
+
+    def close(self) -> None:
+        """Flushes and closes all instances; idempotent. Every instance is closed, whichever fails."""
+        with ExitStack() as closing:
+            for instance in self._instances.values():
+                closing.callback(instance.close)
+
+
+class Scratch:
+    """One RocksDB instance that is thrown away when it is closed, with one column family."""
+
+    FAMILY = "rows"
+
+    def __init__(self, path: Path, resources: Resources) -> None:
+        self._path = path
+        self._resources = resources
+        self._instance: Instance | None = None
+
+    def open(self) -> None:
+        """Creates it, empty.
+
+        Raises:
+            DiskFullError, AccessDeniedError, ResourceError: as the names say.
+        """
+        with local_failures(self._path):
+            _empty_folder(self._path)
+        self._instance = Instance(self._path, (self.FAMILY,), resources=self._resources, mode="create")
+
+    def write(self, rows: Sequence[KeyValue]) -> None:
+        """Writes rows: all or none."""
+        self._live().write({self.FAMILY: rows})
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, in their order."""
+        return self._live().get_many(self.FAMILY, keys)
+
+    def close(self) -> None:
+        """Closes it and removes its files; idempotent."""
+        instance, self._instance = self._instance, None
+        try:
+            if instance is not None:
+                instance.close()
+        finally:
+            with local_failures(self._path):
+                _remove_folder(self._path)
+
+    def _live(self) -> Instance:
+        if self._instance is None:
+            raise RestoreError("scratch database is not open", file=str(self._path))
+        return self._instance
+
+
+def _empty_folder(path: Path) -> None:
+    _remove_folder(path)
+    make_directory_durably(path)
+
+
+def _remove_folder(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)

@@ -1,0 +1,270 @@
+"""Transactions: every record tied to a signed ledger info, then saved; write sets applied where state is
+built.
+
+Chunks are read and proven concurrently: each has its own ledger info and range proof. What goes in order is
+the running accumulator, which ties the chunks to each other and to every epoch ending that they pass.
+
+Source: spec/backup-format.md 6.3; spec/ledger-hashing.md 6.5 to 6.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from restore.catalog.entries import TransactionEntry
+from restore.catalog.loading import load_transaction_manifest
+from restore.catalog.manifests import TransactionChunk, TransactionManifest
+from restore.errors import ManifestError, ProofError, located
+from restore.fetch import Hold
+from restore.flow.stream import OrderedStream
+from restore.ledger.state import Usage
+from restore.ledger.transaction import TransactionRecord, parse_transaction_record
+from restore.proof.accumulator import Accumulator, FrozenNode, frozen_subtrees
+from restore.proof.files import TransactionProof, parse_transaction_proof
+from restore.proof.ranges import AccumulatorRangeProof
+from restore.proof.transactions import check_transactions
+from restore.report.events import Advanced, PhaseFinished, PhaseStarted
+from restore.run import Run
+from restore.target.base import TransactionRows
+
+DECODED_FACTOR = 4
+"""Memory of decoded transactions over their encoded bytes, for records of 1 KiB (`benchmarks/memory.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """What vouches for one version: a signed ledger info, and the proof of that version's info under it."""
+
+    ledger_info: bytes
+    proof: AccumulatorRangeProof
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionPosition:
+    """How far the transactions are.
+
+    Attributes:
+        count: leaves of the accumulator, so the next version; None before the first chunk.
+        roots: frozen roots of those leaves, left to right.
+        voucher: what vouches for the last of them, once it is the target version.
+        usage: usage after the last of them, where write sets are applied.
+    """
+
+    count: int | None = None
+    roots: tuple[bytes, ...] = ()
+    voucher: Voucher | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRange:
+    """Which versions, and what is done with them.
+
+    Attributes:
+        first: first version wanted; chunks that end before it are not read. None for all of the first backup.
+        last: last version wanted; later records of its chunk are checked and dropped.
+        replay_from: first version whose write set is applied to the state; None for none.
+    """
+
+    first: int | None
+    last: int
+    replay_from: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """One chunk, proven under its own ledger info; `records` and `leaves` end at the last version wanted."""
+
+    chunk: TransactionChunk
+    records: list[TransactionRecord]
+    leaves: list[bytes]
+    left_roots: tuple[bytes, ...]
+    voucher: Voucher | None
+    size: int
+    hold: Hold
+
+
+Commit: TypeAlias = Callable[[TransactionPosition], Awaitable[None]]
+
+
+async def restore_transactions(
+    run: Run,
+    entries: Sequence[TransactionEntry],
+    wanted: TransactionRange,
+    *,
+    start: TransactionPosition,
+    commit: Commit,
+) -> TransactionPosition:
+    """Proves transactions and keeps them, from `start` on.
+
+    Args:
+        run: the run's means.
+        entries: backups that cover the range, in order; they may overlap.
+        wanted: which versions, and from where write sets are applied.
+        start: where an earlier run stopped; the beginning by default.
+        commit: called after each chunk is durable, with the position after it.
+
+    Returns:
+        The position after the last version.
+
+    Raises:
+        ManifestError: manifests, metadata lines and data contradict each other.
+        ProofError: a record, a range proof or the running accumulator does not hold.
+        TrustError: nothing trusted vouches for a chunk's ledger info.
+
+    Bounds: the run's budgets, and the manifests (400 bytes a chunk).
+    """
+    chunks = await _load_chunks(run, entries, wanted, next_version=start.count)
+    phase = (
+        "transactions" if wanted.replay_from is None else f"transactions (state from {wanted.replay_from})"
+    )
+    first = chunks[0].first_version if chunks else wanted.last + 1
+    begun = start.count if start.count is not None else first
+    run.report(PhaseStarted(phase, "transactions", max(0, wanted.last + 1 - begun)))
+    position = start
+
+    async def read(chunk: TransactionChunk) -> _Chunk:
+        with run.fetcher.holding() as hold:
+            return await _read_chunk(run, chunk, hold, last=wanted.last)
+
+    async with OrderedStream(
+        chunks, read, concurrency=run.fetcher.limits.concurrency, discard=lambda chunk: chunk.hold.release()
+    ) as stream:
+        async for chunk in stream:
+            if position.count is None:
+                nodes = frozen_subtrees(chunk.chunk.first_version, chunk.left_roots)
+                await run.target.save_frozen_subtrees(nodes)
+                position = TransactionPosition(chunk.chunk.first_version, chunk.left_roots)
+            position = await _append(run, chunk, wanted, position)
+            await commit(position)
+            run.report(Advanced(phase, len(chunk.records), chunk.size))
+            chunk.hold.release()
+    run.report(PhaseFinished(phase))
+    return position
+
+
+async def _append(
+    run: Run, chunk: _Chunk, wanted: TransactionRange, position: TransactionPosition
+) -> TransactionPosition:
+    """Ties a proven chunk to those before it, and keeps what it adds."""
+    count = position.count if position.count is not None else chunk.chunk.first_version
+    known = count - chunk.chunk.first_version
+    records, leaves = chunk.records[known:], chunk.leaves[known:]
+    accumulator = Accumulator(run.domain.transaction_accumulator, count, position.roots)
+    with located(file=chunk.chunk.proof):
+        if known == 0 and chunk.left_roots != position.roots:
+            raise ProofError("proof of the chunk does not continue the one before it", version=count)
+        nodes = await run.fetcher.workers.run(_append_leaves, run, accumulator, leaves)
+    usage = await run.target.save_transactions(TransactionRows(count, records, nodes, wanted.replay_from))
+    return TransactionPosition(
+        accumulator.count,
+        accumulator.frozen_roots,
+        chunk.voucher or position.voucher,
+        usage or position.usage,
+    )
+
+
+def _append_leaves(run: Run, accumulator: Accumulator, leaves: Sequence[bytes]) -> list[FrozenNode]:
+    """Appends leaves, stopping at each epoch's end to compare the root with the one the validators signed."""
+    nodes: list[FrozenNode] = []
+    begun = 0
+    first = accumulator.count
+    for index in range(len(leaves)):
+        expected = run.history.root_at(first + index)
+        if expected is None:
+            continue
+        nodes += accumulator.append(leaves[begun : index + 1])
+        begun = index + 1
+        if accumulator.root() != expected:
+            raise ProofError(
+                "accumulator at the end of an epoch is not the one its ledger info signed",
+                version=first + index,
+                expected=expected,
+                found=accumulator.root(),
+            )
+    return nodes + accumulator.append(leaves[begun:])
+
+
+async def _load_chunks(
+    run: Run, entries: Sequence[TransactionEntry], wanted: TransactionRange, *, next_version: int | None
+) -> list[TransactionChunk]:
+    """The chunks to read, continuous from the first wanted version (or `next_version`) to the last."""
+
+    async def load(entry: TransactionEntry) -> TransactionManifest:
+        manifest = await load_transaction_manifest(run.fetcher.storage, entry.manifest)
+        if (manifest.first_version, manifest.last_version) != (entry.first_version, entry.last_version):
+            raise ManifestError(
+                "manifest is of other versions than its metadata line",
+                file=entry.manifest,
+                expected=f"{entry.first_version}..{entry.last_version}",
+                found=f"{manifest.first_version}..{manifest.last_version}",
+            )
+        return manifest
+
+    chunks: list[TransactionChunk] = []
+    reached = next_version if next_version is not None else wanted.first
+    async with OrderedStream(entries, load, concurrency=run.fetcher.limits.concurrency) as manifests:
+        async for manifest in manifests:
+            for chunk in manifest.chunks:
+                if chunk.first_version > wanted.last or (
+                    reached is not None and chunk.last_version < reached
+                ):
+                    continue
+                if reached is not None and chunk.first_version > reached and chunks:
+                    raise ManifestError(
+                        "chunk does not continue the one before it",
+                        file=chunk.transactions,
+                        expected=reached,
+                        found=chunk.first_version,
+                    )
+                chunks.append(chunk)
+                reached = chunk.last_version + 1
+    return chunks
+
+
+async def _read_chunk(run: Run, chunk: TransactionChunk, hold: Hold, *, last: int) -> _Chunk:
+    records, size = await run.fetcher.read_records(chunk.transactions, hold, factor=DECODED_FACTOR)
+    data = await run.fetcher.read_small(chunk.proof, hold)
+    with located(file=chunk.proof):
+        proof = parse_transaction_proof(data)
+    return await run.fetcher.workers.run(_prove, run, chunk, records, proof, last, size, hold)
+
+
+def _prove(
+    run: Run,
+    chunk: TransactionChunk,
+    raw: Sequence[bytes],
+    proof: TransactionProof,
+    last: int,
+    size: int,
+    hold: Hold,
+) -> _Chunk:
+    """Ties one chunk's records to its ledger info: pure, in any order."""
+    expected = chunk.last_version - chunk.first_version + 1
+    with located(file=chunk.transactions):
+        if len(raw) != expected:
+            raise ManifestError(
+                "another number of records than the manifest says", expected=expected, found=len(raw)
+            )
+        records = []
+        for version, record in enumerate(raw, chunk.first_version):
+            with located(version=version):
+                records.append(parse_transaction_record(record, chunk.format))
+        leaves = check_transactions(run.domain, records, first_version=chunk.first_version)
+    seed, ledger_info = run.domain.transaction_accumulator, proof.signed.info
+    with located(file=chunk.proof, version=chunk.last_version):
+        run.history.verify(proof.signed)
+        if ledger_info.version < chunk.last_version:
+            raise ProofError(
+                "ledger info does not cover the chunk", expected=chunk.last_version, found=ledger_info.version
+            )
+        proof.range.verify(seed, leaves, chunk.first_version, root=ledger_info.executed_state_id)
+        voucher = None
+        if chunk.last_version >= last:
+            narrowed = proof.range.narrowed(seed, leaves, chunk.first_version, keep=last)
+            voucher = Voucher(proof.signed.raw, narrowed)
+    kept = last - chunk.first_version + 1
+    roots = tuple(reversed(proof.range.left))
+    return _Chunk(chunk, records[:kept], leaves[:kept], roots, voucher, size, hold)
