@@ -136,7 +136,7 @@ async def _restore(
         open_target(folder, fetcher.workers, report=report, domain=request.domain) as target,
     ):
         run = Run(fetcher, request.domain, history, target, report)
-        journal = Journal(folder, fetcher.workers)
+        journal = Journal(folder, fetcher.workers, report)
         await _restore_epochs(run, plan, journal)
         await _Steps(run, plan, journal).run()
         return await _finish(run, plan, journal, began=began)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+from restore.catalog.entries import MAX_U64, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.catalog.loading import (
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
@@ -41,9 +41,6 @@ from restore.target.dry import DryTarget
 from restore.target.mark import FinishedMark, PieceMark, PiecesMark, TargetFolder
 from restore.target.opening import open_target
 from restore.transactions import TransactionRange, restore_transactions
-
-MAX_VERSION = (1 << 64) - 1
-"""The largest version there can be: for "up to the end"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifes
 
     async def keep(session: _Session) -> Result:
         before = [older for older in session.epoch_endings if older.last_epoch < read.first_epoch]
-        bound = MAX_VERSION if request.target_version is None else request.target_version
+        bound = MAX_U64 if request.target_version is None else request.target_version
         await restore_epoch_endings(replace(session.run, target=DryTarget()), before, target_version=bound)
         await restore_epoch_endings(session.run, [entry], target_version=bound)
         session.run.history.check_waypoints(target=min(last, bound), snapshots=())
@@ -245,21 +242,26 @@ async def _restore_piece(
         folder = None
         if request.target_dir is not None:
             folder = stack.enter_context(TargetFolder(request.target_dir))
-        pieces = _begin_piece(folder, request, piece)
+        known = _known_pieces(folder, request, piece)
+        for part in known:
+            if part.result is not None and msgspec.structs.replace(part, result=None) == piece:
+                report(Notice("the target has this piece; nothing to do"))
+                return part.result
+        pieces = _begin_piece(folder, request, piece, known)
         async with _opened(request, folder, report) as (fetcher, target):
             run = Run(fetcher, request.domain, history, target, report)
-            session = _Session(run, Journal(folder, fetcher.workers), pieces, epoch_endings)
+            session = _Session(run, Journal(folder, fetcher.workers, report), pieces, epoch_endings)
             if reads_epochs and not trust.skip:
                 await restore_epoch_endings(
-                    replace(run, target=DryTarget()), epoch_endings, target_version=MAX_VERSION
+                    replace(run, target=DryTarget()), epoch_endings, target_version=MAX_U64
                 )
                 history.check_waypoints(
-                    target=MAX_VERSION, snapshots=(piece.last,) if piece.kind == "state-snapshot" else ()
+                    target=MAX_U64, snapshots=(piece.last,) if piece.kind == "state-snapshot" else ()
                 )
             result = await keep(session)
             result = msgspec.structs.replace(result, seconds=round(time.monotonic() - began, 3))
             if folder is not None:
-                done = (*pieces, msgspec.structs.replace(piece, done=True))
+                done = (*pieces, msgspec.structs.replace(piece, result=result))
                 await _finish_if_whole(replace(session, pieces=done), result)
                 folder.save_pieces(PiecesMark(request.domain.text, done))
             return result
@@ -285,10 +287,10 @@ async def _opened(
         yield fetcher, target
 
 
-def _begin_piece(
+def _known_pieces(
     folder: TargetFolder | None, request: OneoffRequest, piece: PieceMark
 ) -> tuple[PieceMark, ...]:
-    """Notes the piece in the target, unless it is there to be continued; returns the completed ones.
+    """The pieces that earlier commands put into the target, the last one perhaps in progress.
 
     Raises:
         ForeignTargetError: the target is another command's, or another piece is in progress.
@@ -302,19 +304,26 @@ def _begin_piece(
         raise ForeignTargetError(
             "the target was begun with another network", expected=known.domain, found=request.domain.text
         )
-    done = tuple(part for part in known.pieces if part.done and part.manifest != piece.manifest)
     for part in known.pieces:
-        if not part.done and part != piece:
+        if part.result is None and part != piece:
             raise ForeignTargetError(
                 f"another piece is in progress: oneoff {part.kind} {part.manifest}",
                 file=str(folder.root),
                 hint="give that command again to complete it first",
             )
-    if piece not in known.pieces:
+    return known.pieces
+
+
+def _begin_piece(
+    folder: TargetFolder | None, request: OneoffRequest, piece: PieceMark, known: tuple[PieceMark, ...]
+) -> tuple[PieceMark, ...]:
+    """Notes the piece in the target, unless it is there to be continued; returns the complete ones."""
+    done = tuple(part for part in known if part.result is not None)
+    if folder is not None and piece not in known:
         # A new piece begins at its first chunk; what the target holds as a whole stays noted.
         mark = folder.load_mark()
         folder.save_mark(msgspec.structs.replace(mark, chunk=0, items=0, size=0, tree=None, frontier=None))
-        folder.save_pieces(PiecesMark(known.domain, (*done, piece)))
+        folder.save_pieces(PiecesMark(request.domain.text, (*done, piece)))
     return done
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
-from restore.catalog.view import MetadataView
+from restore.catalog.view import Gap, MetadataView
 from restore.errors import UnreachableError
 
 MAX_REPLAY_DISTANCE = 800_000
@@ -48,6 +48,7 @@ class Plan:
         transactions: the transaction backups from the one that holds K (or V) to the one that holds T.
         epoch_endings: the epoch-ending backups from epoch 0 to T.
         notes: why not more, one sentence each.
+        gaps: what is missing between the backups looked at.
     """
 
     requested: int | None
@@ -56,7 +57,8 @@ class Plan:
     kv_snapshot: StateSnapshotEntry | None
     transactions: tuple[TransactionEntry, ...]
     epoch_endings: tuple[EpochEndingEntry, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def first_saved(self) -> int:
@@ -99,6 +101,7 @@ def make_plan(view: MetadataView, request: PlanRequest) -> Plan:
         transactions=view.cover_transactions(first_used.version, target).entries,
         epoch_endings=tuple(entry for entry in view.cover_epochs().entries if entry.first_version <= target),
         notes=tuple(reach.notes),
+        gaps=tuple(dict.fromkeys(reach.gaps)),
     )
 
 
@@ -110,6 +113,7 @@ class _Reach:
         self._request = request
         self._epochs = view.cover_epochs()
         self.notes: list[str] = []
+        self.gaps: list[Gap] = []
 
     def newest_base(self) -> tuple[StateSnapshotEntry, int]:
         """The newest usable snapshot and the version that transactions reach from it."""
@@ -141,7 +145,7 @@ class _Reach:
             coverage = self._view.cover_transactions(older.version, target)
             if coverage.gap is None and self._is_usable(older):
                 return older
-            self.notes.append(f"no history from the snapshot at {older.version}: {coverage.gap}")
+            self._note_gap(f"no history from the snapshot at {older.version}: ", coverage.gap)
         if not self._request.accept_older:
             raise UnreachableError(
                 f"no usable state snapshot at or below the history start {start}: "
@@ -152,6 +156,11 @@ class _Reach:
         self.notes.append(f"the state history starts at {snapshot.version}, not at {start}")
         return None
 
+    def _note_gap(self, why: str, gap: Gap | None) -> None:
+        if gap is not None:
+            self.notes.append(f"{why}{gap}")
+            self.gaps.append(gap)
+
     def _within_epochs(self, wanted: int) -> int:
         """Lowers `wanted` to the last chained epoch ending, if later ones exist that cannot be chained."""
         gap = self._epochs.gap
@@ -159,7 +168,7 @@ class _Reach:
             return wanted
         last = self._epochs.entries[-1].last_version
         if wanted > last:
-            self.notes.append(f"epoch endings are continuous up to version {last} only: {gap}")
+            self._note_gap(f"epoch endings are continuous up to version {last} only: ", gap)
         return min(wanted, last)
 
     def _is_usable(self, snapshot: StateSnapshotEntry) -> bool:
@@ -171,15 +180,13 @@ class _Reach:
             )
             return False
         coverage = self._view.cover_transactions(snapshot.version, snapshot.version)
-        if coverage.gap is not None:
-            self.notes.append(f"no transactions for the snapshot at {snapshot.version}: {coverage.gap}")
+        self._note_gap(f"no transactions for the snapshot at {snapshot.version}: ", coverage.gap)
         return coverage.gap is None
 
     def _reached(self, snapshot: StateSnapshotEntry, wanted: int) -> int:
         coverage = self._view.cover_transactions(snapshot.version, wanted)
         reached = min(wanted, coverage.entries[-1].last_version)
-        if coverage.gap is not None:
-            self.notes.append(str(coverage.gap))
+        self._note_gap("", coverage.gap)
         furthest = snapshot.version + MAX_REPLAY_DISTANCE
         if reached <= furthest:
             return reached

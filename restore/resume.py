@@ -11,6 +11,7 @@ from restore.flow.threads import Workers
 from restore.ledger.state import Usage
 from restore.plan import Plan
 from restore.proof.ranges import AccumulatorRangeProof
+from restore.report.events import Durable, Report
 from restore.snapshot import FinishedSnapshot, SnapshotPosition
 from restore.target.mark import (
     AccumulatorMark,
@@ -33,9 +34,10 @@ class Journal:
     Cancellation: a mark that is being written is awaited to the end.
     """
 
-    def __init__(self, folder: TargetFolder | None, workers: Workers) -> None:
+    def __init__(self, folder: TargetFolder | None, workers: Workers, report: Report) -> None:
         self._folder = folder
         self._workers = workers
+        self._report = report
         self.mark = folder.load_mark() if folder is not None else Mark()
 
     async def note(self, **changes: Any) -> None:
@@ -43,6 +45,7 @@ class Journal:
         self.mark = msgspec.structs.replace(self.mark, **changes)
         if self._folder is not None:
             await self._workers.run(self._folder.save_mark, self.mark)
+            self._report(Durable("mark"))
 
     async def finish_step(self, **changes: Any) -> None:
         """Notes that the step in progress is complete."""
@@ -150,7 +153,6 @@ def plan_of_mark(mark: PlanMark) -> Plan:
             )
             for part in mark.epoch_endings
         ),
-        notes=(),
     )
 
 

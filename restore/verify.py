@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from restore.catalog.entries import StateSnapshotEntry, TransactionEntry
+from restore.catalog.entries import MAX_U64, StateSnapshotEntry, TransactionEntry
 from restore.catalog.loading import load_view
 from restore.catalog.view import Gap, MetadataView
 from restore.epochs import restore_epoch_endings
@@ -24,9 +24,6 @@ from restore.target.dry import DryTarget
 from restore.transactions import TransactionPosition, TransactionRange, restore_transactions
 
 COMMAND = "verify"
-
-MAX_VERSION = (1 << 64) - 1
-"""The largest version there can be: for "up to the end"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +98,8 @@ async def _verify_epochs(run: Run, view: MetadataView, snapshots: tuple[int, ...
     if not coverage.entries:
         raise UnreachableError(f"no epoch endings from the beginning: {coverage.gap}")
     _refuse_gap(coverage.gap)
-    await restore_epoch_endings(run, coverage.entries, target_version=MAX_VERSION)
-    run.history.check_waypoints(target=MAX_VERSION, snapshots=snapshots)
+    await restore_epoch_endings(run, coverage.entries, target_version=MAX_U64)
+    run.history.check_waypoints(target=MAX_U64, snapshots=snapshots)
 
 
 async def _verify_snapshot(run: Run, snapshot: StateSnapshotEntry) -> FinishedSnapshot:
@@ -132,7 +129,7 @@ async def _verify_transactions(
 
 def _choose_snapshot(view: MetadataView, request: VerifyRequest) -> StateSnapshotEntry | None:
     before = request.state_snapshot_before_version
-    snapshots = view.snapshots_before(MAX_VERSION if before is None else before, inclusive=before is None)
+    snapshots = view.snapshots_before(MAX_U64 if before is None else before, inclusive=before is None)
     return snapshots[0] if snapshots else None
 
 
@@ -157,9 +154,7 @@ def _choose_transactions(view: MetadataView, request: VerifyRequest) -> tuple[Tr
 
 def _refuse_gap(gap: Gap | None) -> None:
     if gap is not None:
-        raise UnreachableError(
-            str(gap), hint="verify the ranges on either side of the gap by themselves"
-        )
+        raise UnreachableError(str(gap), hint="verify the ranges on either side of the gap by themselves")
 
 
 def _accumulator_root(domain: Domain, position: TransactionPosition) -> str | None:

@@ -176,7 +176,6 @@ class OrderedStream(Generic[T, R]):
         )
 
     async def _feed(self) -> None:
-        await self._room()
         for item in self._items:
             task = self._group.create_task(self._one(item))
             task.add_done_callback(self._wake)

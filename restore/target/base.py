@@ -1,8 +1,8 @@
 """What a target must promise: the interface between proven data and where it goes.
 
-Nothing reaches a target that was not proven before. Every `save_*` call returns only when its rows are durable
-(or, for the dry target, at once), is idempotent (the same call again after a crash leaves the same rows), and
-splits its work into shielded steps of at most `STEP_BYTES`, so that a signal is answered in time.
+Nothing reaches a target that was not proven before. Every `save_*` call returns only when its rows are
+durable (or, for the dry target, at once), is idempotent (the same call again after a crash leaves the same
+rows), and splits its work into shielded steps of at most `STEP_BYTES`, so that a signal is answered in time.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from restore.target.store import RocksStore
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[int, None, T]
-"""A check in steps of well under a second: yields how many items each has checked, and returns what it found."""
+"""A check in steps of well under a second: yields how many items each has checked; returns what it found."""
 
 STEP_ROWS = 4096
 """Rows checked in one step."""
@@ -67,9 +67,7 @@ def compare(store: RocksStore, table: Table, rows: Sequence[KeyValue]) -> None:
         if value is None:
             raise damaged(table, key, "row is missing")
         if value != expected:
-            raise damaged(
-                table, key, "row has another value", expected=_brief(expected), found=_brief(value)
-            )
+            raise damaged(table, key, "row has another value", expected=_brief(expected), found=_brief(value))
 
 
 def demand_count(store: RocksStore, table: Table, expected: int) -> Steps[None]:

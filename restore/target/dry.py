@@ -32,8 +32,7 @@ class DryTarget(Target):
         """Drops the nodes."""
 
     async def save_transactions(self, rows: TransactionRows) -> Usage | None:
-        """Drops the rows: no state is built, so there is no usage after them."""
-        return None
+        """Drops the rows; no state is built, so there is no usage after them."""
 
     async def verify_state(self, outcome: Outcome) -> None:
         """Builds no state: the signed infos vouch for its root, and each write set for its change."""

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from cache.atomic import make_directory_durably, write_durably
 
+from cache.atomic import make_directory_durably, write_durably
 from restore.errors import DamagedTargetError, ForeignTargetError, LockedError
 from restore.proof.builder import TreeState
 from restore.proof.frontier import FrontierState
@@ -173,7 +173,7 @@ class PieceMark(msgspec.Struct, frozen=True, kw_only=True):
         first, last: epochs or versions; of a snapshot, its version twice.
         has_values, has_tree: what of a snapshot was kept.
         replayed: whether write sets were applied up to `last`.
-        done: whether the piece is complete.
+        result: what the command reported when the piece was complete; None until then.
     """
 
     kind: str
@@ -184,7 +184,7 @@ class PieceMark(msgspec.Struct, frozen=True, kw_only=True):
     has_values: bool = False
     has_tree: bool = False
     replayed: bool = False
-    done: bool = False
+    result: Result | None = None
 
 
 class PiecesMark(msgspec.Struct, frozen=True):
@@ -232,11 +232,11 @@ class TargetFolder:
 
     def load_plan(self) -> PlanMark | None:
         """The plan; None in a fresh folder."""
-        return self._load(PLAN_FILE, PlanMark)
+        return _load(self._side / PLAN_FILE, PlanMark)
 
     def load_mark(self) -> Mark:
         """How far the target is; the beginning in a fresh folder."""
-        return self._load(MARK_FILE, Mark) or Mark()
+        return _load(self._side / MARK_FILE, Mark) or Mark()
 
     @property
     def is_begun(self) -> bool:
@@ -252,7 +252,7 @@ class TargetFolder:
 
     def load_pieces(self) -> PiecesMark | None:
         """What `oneoff` commands put there; None if none did."""
-        return self._load(PIECES_FILE, PiecesMark)
+        return _load(self._side / PIECES_FILE, PiecesMark)
 
     def save_pieces(self, pieces: PiecesMark) -> None:
         """Notes the pieces, durably."""
@@ -270,13 +270,34 @@ class TargetFolder:
         with local_failures(self._side / name):
             write_durably(self._side / name, msgspec.json.encode(value))
 
-    def _load(self, name: str, kind: type[S]) -> S | None:
-        path = self._side / name
-        with local_failures(path):
-            if not path.exists():
-                return None
-            data = path.read_bytes()
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DamagedTargetError(f"resume mark does not parse: {error}", file=str(path)) from error
+
+def load_finished(root: Path) -> tuple[FinishedMark, str]:
+    """What a finished target says of itself, and the prefix text of its network's hashes; changes nothing.
+
+    Raises:
+        ForeignTargetError: the folder is not a target of ours, or not finished.
+        DamagedTargetError: its side files do not parse.
+    """
+    side = root / SIDE_FOLDER
+    begun = _load(side / PLAN_FILE, PlanMark) or _load(side / PIECES_FILE, PiecesMark)
+    if begun is None:
+        raise ForeignTargetError("folder holds no database of ours", file=str(root))
+    mark = _load(side / MARK_FILE, Mark)
+    if mark is None or mark.finished is None:
+        raise ForeignTargetError(
+            "the database is not finished",
+            file=str(root),
+            hint="run the command that began it again; it continues where it stopped",
+        )
+    return mark.finished, begun.domain
+
+
+def _load(path: Path, kind: type[S]) -> S | None:
+    with local_failures(path):
+        if not path.exists():
+            return None
+        data = path.read_bytes()
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedTargetError(f"resume mark does not parse: {error}", file=str(path)) from error

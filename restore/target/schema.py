@@ -109,6 +109,34 @@ STALE_VALUES = tuple(Table(instance, _STALE_VALUES) for instance in KV_SHARDS)
 TREE_NODES = tuple(Table(instance, _NODES) for instance in MERKLE_SHARDS)
 TREE_ROOTS = Table(MERKLE_METADATA, _NODES)
 
+USED_TABLES = frozenset(
+    (
+        BLOCK_BY_VERSION,
+        BLOCK_INFO,
+        EPOCH_BY_VERSION,
+        LEDGER_INFO,
+        VERSION_DATA,
+        EVENT,
+        EVENT_ACCUMULATOR,
+        EVENT_BY_KEY,
+        EVENT_BY_VERSION,
+        AUXILIARY_INFO,
+        TRANSACTION_ACCUMULATOR,
+        TRANSACTION,
+        TRANSACTION_BY_ACCOUNT,
+        TRANSACTION_BY_HASH,
+        TRANSACTION_SUMMARIES,
+        TRANSACTION_INFO,
+        WRITE_SET,
+        *STATE_VALUES,
+        *STALE_VALUES,
+        *TREE_NODES,
+        TREE_ROOTS,
+        *(Table(instance, DB_METADATA) for instance in INSTANCES),
+    )
+)
+"""All tables that a restore fills; the others it leaves empty."""
+
 
 def usage_value(usage: Usage) -> bytes:
     """Value of a `version_data` row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -180,6 +181,25 @@ async def test_waiter_of_a_lease_that_is_closed_gets_an_error() -> None:
         oldest.close()
 
 
+async def test_error_that_a_cancelled_waiter_never_sees_is_not_reported_as_forgotten() -> None:
+    reported: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: reported.append(context))
+    budget = Budget("memory", 10)
+    oldest = await holding(budget, 10)
+    second = budget.lease()
+    take = asyncio.create_task(second.take(1))
+    await settle()
+    second.close()
+    take.cancel()
+    await settle()
+    assert take.cancelled()
+    del take
+    gc.collect()
+    assert reported == []
+    oldest.close()
+
+
 async def test_task_cancelled_before_its_first_step_takes_nothing() -> None:
     async with no_task_left():
         budget = Budget("memory", 10)
@@ -193,10 +213,15 @@ async def test_task_cancelled_before_its_first_step_takes_nothing() -> None:
 
 async def test_block_returns_everything_whatever_happens_in_it() -> None:
     budget = Budget("memory", 10)
-    with pytest.raises(OSError):
-        async with budget.lease() as lease:
+    lease = budget.lease()
+
+    async def fill_the_disk() -> None:
+        async with lease:
             await lease.take(10)
             raise OSError
+
+    with pytest.raises(OSError):
+        await fill_the_disk()
     assert budget.statistics().used == budget.statistics().leases == 0
     lease.close()  # once more does nothing
     assert budget.statistics().used == 0

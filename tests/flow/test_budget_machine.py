@@ -39,7 +39,7 @@ class Holder:
 
 
 class BudgetMachine(RuleBasedStateMachine):
-    """Steps act at once; only `run_ready` and `begin_take` let tasks run, so wake-ups and cancellations meet."""
+    """Only `run_ready` and `begin_take` let tasks run, so wake-ups and cancellations meet."""
 
     new_loop: Callable[[], asyncio.AbstractEventLoop]
 

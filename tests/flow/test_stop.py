@@ -151,37 +151,32 @@ def test_worker_thread_finishes_its_step_before_the_run_ends(loop: str) -> None:
     import threading
     go_on = threading.Event()
 
+    def stop_and_go_on(number, frame):
+        handle(number, frame)
+        say("told to stop")
+        go_on.set()
+
     def step():
         say("writing")
         go_on.wait()
         say("durable")
 
     async def main():
+        global handle
+        handle = signal.signal(signal.SIGINT, stop_and_go_on)
         async with Workers(1) as workers:
             try:
                 await workers.run(step)
             finally:
                 say("caller unwinds")
-
-    def let_the_step_end_after_the_signal():
-        sys.stdin.readline()
-        go_on.set()
-
-    threading.Thread(target=let_the_step_end_after_the_signal, daemon=True).start()
     """
-    script = PRELUDE.format(without_uvloop=loop == "asyncio") + textwrap.dedent(main) + EPILOGUE
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        heard(process.stdout, "writing")
+    with child(loop, main) as (process, said):
+        heard(said, "writing")
         process.send_signal(signal.SIGINT)
-        process.stdin.write("go on\n")
-        process.stdin.flush()
-        heard(process.stdout, "durable")
-        heard(process.stdout, "caller unwinds")
-        heard(process.stdout, "InterruptedRunError - stopped by a signal: found SIGINT")
+        heard(said, "told to stop")
+        heard(said, "durable")
+        heard(said, "caller unwinds")
+        heard(said, "InterruptedRunError - stopped by a signal: found SIGINT")
         assert process.wait() == 75
 
 
@@ -204,13 +199,13 @@ def test_signal_before_the_main_task_exists_stops_the_run_before_it_begins() -> 
 
 
 @BOTH_LOOPS
-def test_signal_after_the_end_of_main_changes_nothing(loop: str) -> None:
+def test_signal_while_the_loop_closes_changes_nothing(loop: str) -> None:
     main = """
     async def straggler():
         try:
             await asyncio.Event().wait()
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)  # while the loop is closing
+            os.kill(os.getpid(), signal.SIGTERM)
 
     async def main():
         task = asyncio.create_task(straggler())
@@ -218,6 +213,25 @@ def test_signal_after_the_end_of_main_changes_nothing(loop: str) -> None:
         return "result"
     """
     with child(loop, main) as (process, said):
+        heard(said, "returned result")
+        assert process.wait() == 0
+
+
+def test_signal_after_the_loop_is_closed_changes_nothing() -> None:
+    main = """
+    import types
+
+    class Loop(asyncio.SelectorEventLoop):
+        def close(self):
+            super().close()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sys.modules["uvloop"] = types.SimpleNamespace(new_event_loop=Loop)
+
+    async def main():
+        return "result"
+    """
+    with child("asyncio", main) as (process, said):
         heard(said, "returned result")
         assert process.wait() == 0
 

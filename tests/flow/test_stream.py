@@ -171,17 +171,20 @@ async def test_consumer_busy_in_its_own_await_sees_the_error() -> None:
 
 
 async def test_error_keeps_its_cause_and_context() -> None:
+    cause, context = KeyError("cause"), KeyError("context")
+
     async def work(item: int) -> int:
         try:
-            raise KeyError(item)
+            raise context
         except KeyError:
-            raise ProofError("no such leaf")
+            raise ProofError("no such leaf") from cause
 
     async with no_task_left():
         with pytest.raises(ProofError) as caught:
             async with OrderedStream(range(3), work, concurrency=1) as results:
                 await anext(results)
-        assert isinstance(caught.value.__context__, KeyError)
+        assert caught.value.__cause__ is cause
+        assert caught.value.__context__ is context
 
 
 async def test_several_errors_stay_a_group() -> None:
@@ -244,11 +247,15 @@ async def test_error_of_the_items_cancels_what_runs() -> None:
 async def test_error_of_the_body_cancels_what_runs_and_is_raised_as_it_was() -> None:
     gates = Gates()
     error = OSError("disk full")
+
+    async def consume() -> None:
+        async with OrderedStream(range(5), gates.work, concurrency=3):
+            await settle()
+            raise error
+
     async with no_task_left():
         with pytest.raises(OSError) as caught:
-            async with OrderedStream(range(5), gates.work, concurrency=3):
-                await settle()
-                raise error
+            await consume()
         assert caught.value is error
         assert error.__context__ is None
         assert sorted(gates.cancelled) == [0, 1, 2]
@@ -263,11 +270,14 @@ async def test_error_of_the_body_and_error_of_clean_up_are_both_raised() -> None
             raise ProofError("clean-up")
         return item
 
+    async def consume() -> None:
+        async with OrderedStream(range(1), work, concurrency=1):
+            await settle()
+            raise OSError("body")
+
     async with no_task_left():
         with pytest.raises(ExceptionGroup) as caught:
-            async with OrderedStream(range(1), work, concurrency=1):
-                await settle()
-                raise OSError("body")
+            await consume()
         assert sorted(str(error) for error in caught.value.exceptions) == ["body", "clean-up"]
 
 
@@ -307,13 +317,15 @@ async def test_every_result_is_either_delivered_or_discarded_when_one_fails() ->
     for item in (0, 1, 3):
         gates.open(item)
     gates.fail(4, ProofError("bad chunk"))
+
+    async def consume() -> None:
+        async with OrderedStream(range(9), gates.work, concurrency=3, discard=discarded.append) as results:
+            while True:
+                delivered.append(await anext(results))
+
     async with no_task_left():
         with pytest.raises(ProofError):
-            async with OrderedStream(
-                range(9), gates.work, concurrency=3, discard=discarded.append
-            ) as results:
-                async for result in results:
-                    delivered.append(result)
+            await consume()
         assert delivered == ["result 0", "result 1"]
         assert discarded == ["result 3"]
 
@@ -332,24 +344,29 @@ async def test_error_in_one_of_many_chunks_leaves_no_task_and_no_file(tmp_path: 
         return item
 
     before = open_descriptors()
+    taken: list[int] = []
+    stream = OrderedStream(range(200), work, concurrency=16)
+
+    async def consume() -> None:
+        async with stream as results:
+            async for item in results:
+                taken.append(item)
+                if item == 39:
+                    await settle()
+                    live_at_error.append(gates.live)
+                    assert open_descriptors() == before + 16
+                    gates.fail(47, ProofError("chunk 47"))
+
     async with no_task_left():
-        taken: list[int] = []
         with pytest.raises(ProofError, match="chunk 47"):
-            async with OrderedStream(range(200), work, concurrency=16) as results:
-                async for item in results:
-                    taken.append(item)
-                    if item == 39:
-                        await settle()
-                        live_at_error.append(gates.live)
-                        assert open_descriptors() == before + 16
-                        gates.fail(47, ProofError("chunk 47"))
+            await consume()
         assert taken == list(range(40))
         assert live_at_error == [16]
         assert gates.live == 0
         assert len(gates.cancelled) == 15
         assert open_descriptors() == before
-        assert results.statistics().peak_running == 16
-        assert results.statistics().peak_held <= 32
+        assert stream.statistics().peak_running == 16
+        assert stream.statistics().peak_held <= 32
 
 
 async def test_streams_nest() -> None:

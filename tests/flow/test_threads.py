@@ -100,34 +100,48 @@ async def test_error_of_the_thread_of_a_cancelled_sibling_reaches_the_group() ->
         asyncio.get_running_loop().call_soon(job.finish.set)
         raise OSError("first")
 
+    async def run_both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(workers.run(job))
+            group.create_task(fail_and_finish())
+            await asyncio.Event().wait()
+
     async with no_task_left(), Workers(1) as workers:
         with pytest.raises(ExceptionGroup) as caught:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(workers.run(job))
-                group.create_task(fail_and_finish())
-                await asyncio.Event().wait()
+            await run_both()
         assert [type(error) for error in caught.value.exceptions] == [OSError, DiskFullError]
+
+
+async def time_out_first(limit: asyncio.Timeout, job: Job) -> None:
+    """Lets `limit` expire while `job` runs, and then `job` finish."""
+    await settle_until(job.begun.is_set)
+    limit.reschedule(0)  # the loop's clock is past it
+    job.finish.set()
 
 
 async def test_time_out_around_a_thread_that_fails_leaves_no_stray_cancellation() -> None:
     job = Job(DiskFullError("no space left"))
+    limit = asyncio.timeout(None)
     async with no_task_left(), Workers(1) as workers:
+        timer = asyncio.create_task(time_out_first(limit, job))
         with pytest.raises(DiskFullError):
-            async with asyncio.timeout(0) as limit:
-                asyncio.get_running_loop().call_later(0, job.finish.set)
+            async with limit:
                 await workers.run(job)
         assert limit.expired()
+        await timer
         await settle()  # would be cancelled here
 
 
 async def test_time_out_around_a_thread_that_ends_well_stays_a_time_out() -> None:
     job = Job()
+    limit = asyncio.timeout(None)
     async with no_task_left(), Workers(1) as workers:
+        timer = asyncio.create_task(time_out_first(limit, job))
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0):
-                asyncio.get_running_loop().call_later(0, job.finish.set)
+            async with limit:
                 await workers.run(job)
         assert job.finished
+        await timer
 
 
 async def test_queued_call_of_a_cancelled_caller_never_begins() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore.errors import FormatError
@@ -60,6 +60,7 @@ def test_a_malformed_event_is_refused(raw: bytes, what: str) -> None:
 
 
 @given(encoded("ContractEvent"))
+@settings(deadline=None)
 def test_the_parts_of_an_event_are_its_bytes(raw: bytes) -> None:
     event = parse_event(raw)
     head = b"\x01"

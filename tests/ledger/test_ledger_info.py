@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from restore.errors import FormatError
 from restore.ledger.ledger_info import EpochState, LedgerInfo, SignedLedgerInfo, Validator
 from restore.wire.bcs import Reader, encode_bytes, encode_uleb
+from restore.wire.records import cut_records
 from tests.ledger.real import shared_vectors, signed, signing_epoch
 
 NO_SIGNATURES = b"\x00\x00"
@@ -147,3 +149,15 @@ def test_mainnet_ledger_infos_are_read_as_published(name: str, shared: Path) -> 
     validators = signing_epoch(row)
     assert str(validators.total_power) == row["verification"]["total_voting_power"]
     assert str(validators.quorum_power) == row["verification"]["quorum_voting_power"]
+
+
+@pytest.mark.parametrize(
+    "folder", ["epoch_ending_115-.7a38", "epoch_ending_116-.be9b", "epoch_ending_117-.64c0"]
+)
+def test_epoch_ending_chunks_as_stored_by_open_libra_are_read(folder: str, shared: Path) -> None:
+    path = shared / "data" / "vectors" / "real-ledger-infos" / "openlibra-v7-raw" / folder
+    epoch = int(folder.removeprefix("epoch_ending_").partition("-")[0])
+    (record,) = cut_records(gzip.decompress((path / f"{epoch}-.chunk").read_bytes()))
+    info = SignedLedgerInfo.parse(record).info
+    assert info.epoch == epoch
+    assert info.next_epoch_state is not None

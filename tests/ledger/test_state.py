@@ -76,13 +76,14 @@ def test_a_malformed_record_is_refused(record: bytes, what: str) -> None:
 
 
 @given(encoded("StateRecord"))
+@settings(deadline=None)
 def test_every_well_formed_record_is_split_where_its_key_ends(record: bytes) -> None:
     middle = skipper("StateKey")(record, 0, len(record))
     assert split_state_record(record) == (record[:middle], record[middle:])
 
 
 @given(encoded("StateRecord"), st.integers(0, 400), st.sampled_from([0, 1, 2, 0x7F, 0x80, 0xFF]))
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_the_fast_way_refuses_what_the_layout_refuses(record: bytes, place: int, byte: int) -> None:
     place %= len(record)
     damaged = record[:place] + bytes([byte]) + record[place + 1 :]

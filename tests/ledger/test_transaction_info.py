@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore.crypto.digest import sha3_256
@@ -77,6 +77,7 @@ def test_a_malformed_info_is_refused(raw: bytes, what: str) -> None:
 
 
 @given(encoded("TransactionInfo"))
+@settings(deadline=None)
 def test_every_well_formed_info_is_kept_verbatim(raw: bytes) -> None:
     assert TransactionInfo.parse(raw).raw == raw
 

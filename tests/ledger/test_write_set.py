@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore.errors import FormatError
@@ -59,6 +59,7 @@ def test_a_malformed_write_set_is_refused(raw: bytes, what: str) -> None:
 
 
 @given(encoded("WriteSet"))
+@settings(deadline=None)
 def test_every_value_written_is_a_state_value(raw: bytes) -> None:
     for key, value in parse_write_set(raw):
         if value is not None:

@@ -24,8 +24,9 @@ HASHED = b"\x01\x05\x00\x00\x00"
 UNTIMED = b"\x02\x05\x00\x00\x00"
 
 
-def record(events: tuple[bytes, ...] = EVENTS, auxiliary_info: bytes = PLAIN, salt: int = 0) ->
-TransactionRecord:
+def record(
+    events: tuple[bytes, ...] = EVENTS, auxiliary_info: bytes = PLAIN, salt: int = 0
+) -> TransactionRecord:
     """A transaction whose info commits to all of its parts."""
     transaction = b"\x03" + bytes([salt]) * 32
     auxiliary_hash = sha3_256(APTOS.auxiliary_info + auxiliary_info) if auxiliary_info == HASHED else None
@@ -104,11 +105,15 @@ def test_another_network_has_other_hashes() -> None:
     assert refused([record()], Domain("DIEM::")).version == 100
 
 
-@pytest.mark.parametrize("known", vectors("transactions.json")["event_roots"], ids=lambda known:
-str(known["name"])) def test_real_events_have_their_published_root(known: dict[str, str]) -> None:
-    reader = Reader(bytes.fromhex(known["events_bcs"])) events = [reader.verbatim(skipper("ContractEvent"))
-    for _ in range(reader.count())] reader.finish() assert root_of(APTOS.event_accumulator,
-    sha3_256_many(APTOS.event, events)).hex() == known["event_root_hash"]
+@pytest.mark.parametrize(
+    "known", vectors("transactions.json")["event_roots"], ids=lambda known: str(known["name"])
+)
+def test_real_events_have_their_published_root(known: dict[str, str]) -> None:
+    reader = Reader(bytes.fromhex(known["events_bcs"]))
+    events = [reader.verbatim(skipper("ContractEvent")) for _ in range(reader.count())]
+    reader.finish()
+    root = root_of(APTOS.event_accumulator, sha3_256_many(APTOS.event, events))
+    assert root.hex() == known["event_root_hash"]
 
 
 def test_the_genesis_transaction_of_mainnet_is_what_its_info_commits_to(shared: Path) -> None:
@@ -117,5 +122,6 @@ def test_the_genesis_transaction_of_mainnet_is_what_its_info_commits_to(shared: 
     (leaf,) = check_transactions(APTOS, genesis, first_version=0)
     assert leaf.hex() == "c326ceae74abbecb19b24a208425083603d2d5fbfebec776aa5338a237cc53b0"
     damaged = replace(genesis[0], write_set=genesis[0].write_set[:-1] + b"\x01")
-    error = pytest.raises(ProofError, check_transactions, APTOS, [damaged], first_version=0).value
-    assert error.message.startswith("write set")
+    with pytest.raises(ProofError, match="write set") as caught:
+        check_transactions(APTOS, [damaged], first_version=0)
+    assert caught.value.version == 0

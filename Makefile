@@ -1,0 +1,39 @@
+# `make demo` shows a restore and its proofs, `make test` runs every check, `make bench` measures.
+# Needs make and Python >= 3.11; the first call installs everything else into .venv.
+# Another interpreter: make PYTHON=/path/to/python3.12 test
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHECK_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
+
+# The first that really runs: a name on the PATH may be a shim without an interpreter behind it.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
+	$(shell $(name) -c '$(CHECK_PYTHON)' >/dev/null 2>&1 && echo $(name))))
+
+.PHONY: help demo test bench
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+demo: $(INSTALLED)
+	@$(BIN)/aptos-restore demo
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
+
+$(INSTALLED): pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found" >&2; \
+		echo "hint: install python3.11 or newer, or give one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c '$(CHECK_PYTHON)' || { echo "error: $(PYTHON) is not Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "error: $(PYTHON) cannot make environments" >&2; \
+		echo "hint: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	@touch $@

@@ -1,0 +1,59 @@
+"""Runs `aptos-restore` as users do, in a process of its own, and measures it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: its JSON object, wall seconds, CPU seconds of all threads, and peak resident bytes."""
+
+    result: dict[str, Any]
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def measure(arguments: Sequence[str]) -> Measured:
+    """Runs `aptos-restore ARGUMENTS --output json` to a good end, and measures it."""
+    command = [str(Path(sys.executable).with_name("aptos-restore")), *arguments, "--output", "json"]
+    began = time.monotonic()
+    # `wait4` gives the peak of this one child; RUSAGE_CHILDREN would give the largest of all so far.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, messages = _drain(process)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(arguments)} exited {process.returncode}:\n{messages.decode()}")
+    return Measured(
+        json.loads(output.splitlines()[-1]),
+        time.monotonic() - began,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss << 10,
+    )
+
+
+def _drain(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Reads both pipes to their ends without waiting for the process."""
+    import threading
+
+    assert process.stdout is not None
+    assert process.stderr is not None
+    collected: list[bytes] = []
+    stderr = process.stderr
+    reader = threading.Thread(target=lambda: collected.append(stderr.read()))
+    reader.start()
+    output = process.stdout.read()
+    reader.join()
+    process.stdout.close()
+    stderr.close()
+    return output, collected[0]

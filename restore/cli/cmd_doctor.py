@@ -1,0 +1,66 @@
+"""`doctor`: what this installation and this machine give a restore, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from restore.cli.options import option, output_option
+from restore.cli.output import Answer, table
+from restore.errors import UsageError
+from restore.report.figures import show_bytes
+
+if TYPE_CHECKING:
+    from restore.cli.diagnosis import Diagnosis
+
+
+@click.command("doctor")
+@option(
+    "--target-db-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Folder whose disk is reported.  [default: the current folder]",
+)
+@output_option
+def doctor(*, target_db_dir: Path) -> Answer:
+    """Report versions and limits, and what is wrong with them.
+
+    Shows libraries, CPUs, memory, descriptors, disk, and who owns the import names restore and cache. Exits 2
+    if something is wrong.
+    """
+    from restore.cli.diagnosis import diagnose
+
+    found = diagnose(target_db_dir.absolute())
+    error = None
+    if found.problems:
+        error = UsageError("something is wrong with this installation", found="; ".join(found.problems))
+    return Answer(asdict(found), _text(found), error)
+
+
+def _text(found: Diagnosis) -> str:
+    rows: list[tuple[str, object]] = [
+        ("aptos-restore", found.version),
+        ("python", found.python),
+        ("platform", found.platform),
+        ("cpus", found.cpus),
+        ("memory", show_bytes(found.memory_bytes)),
+        ("open files", f"at most {found.open_files_limit}"),
+        ("disk", f"{show_bytes(found.disk_free_bytes)} free at {found.disk}"),
+    ]
+    if found.limits is not None:
+        rows += [
+            ("chunks at once", found.limits.concurrency),
+            ("memory budget", show_bytes(found.limits.memory_bytes)),
+            ("files at once", found.limits.descriptors),
+            ("threads", found.limits.threads),
+        ]
+    rows += [(library.name, library.version or "missing") for library in found.libraries]
+    for entry in found.import_names:
+        rows.append(
+            (f"import {entry.name}", f"{entry.folder}, of {', '.join(entry.owners) or 'no distribution'}")
+        )
+    return table(rows)

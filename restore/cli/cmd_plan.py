@@ -1,0 +1,113 @@
+"""`plan`: what can be restored from a backup, from which of its files, and why not more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from restore.cli.legacy import ignored_metadata_option
+from restore.cli.options import (
+    SourceFlags,
+    history_start_option,
+    option,
+    output_option,
+    skip_epochs_option,
+    source_options,
+    target_version_option,
+)
+from restore.cli.output import Answer, run_reported, table
+from restore.errors import UnreachableError
+from restore.report.figures import show_bytes
+
+if TYPE_CHECKING:
+    from restore.plan import Plan, PlanRequest
+    from restore.survey import Survey
+
+
+@click.command("plan")
+@source_options
+@option(
+    "--target-db-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="Folder whose free disk space is reported.  [default: the current folder]",
+)
+@target_version_option
+@history_start_option
+@skip_epochs_option
+@output_option
+@ignored_metadata_option
+def plan(
+    *,
+    source: SourceFlags,
+    target_db_dir: Path,
+    target_version: int | None,
+    ledger_history_start_version: int | None,
+    skip_epoch_endings: bool,
+) -> Answer:
+    """Show what can be restored, and why not more.
+
+    Reads metadata and manifests only. Exits 21 if that is less than asked for, as bootstrap-db would.
+    """
+    from restore.plan import PlanRequest
+    from restore.survey import survey
+
+    request = PlanRequest(
+        target_version,
+        ledger_history_start_version,
+        accept_older=True,  # what falls short is shown too, and then told by the exit code
+        check_epochs=not skip_epoch_endings,
+    )
+    limits, storage = source.limits(), source.open_storage()
+    found = run_reported(lambda _: survey(storage, request, limits=limits, target=target_db_dir))
+    return Answer(_data(found), _text(found), _shortfall(found.plan, request))
+
+
+def _shortfall(plan: Plan, request: PlanRequest) -> UnreachableError | None:
+    """What bootstrap-db would say to the same request."""
+    if request.target_version is not None and plan.target < request.target_version:
+        return UnreachableError(
+            "the target version is not reachable", expected=request.target_version, found=plan.target
+        )
+    if request.history_start is not None and request.history_start < plan.history_version:
+        return UnreachableError(
+            "the history start is not reachable", expected=request.history_start, found=plan.history_version
+        )
+    return None
+
+
+def _data(found: Survey) -> dict[str, Any]:
+    plan = found.plan
+    return {
+        "requested_version": plan.requested,
+        "target_version": plan.target,
+        "snapshot_version": plan.snapshot.version,
+        "kv_snapshot_version": None if plan.kv_snapshot is None else plan.kv_snapshot.version,
+        "first_saved_version": plan.first_saved,
+        "notes": list(plan.notes),
+        "gaps": [str(gap) for gap in plan.gaps],
+        "files": [{"file": file.handle, "bytes": file.size} for file in found.files],
+        "bytes": found.size,
+        "free_disk_bytes": found.free_disk,
+    }
+
+
+def _text(found: Survey) -> str:
+    plan = found.plan
+    size = "of unknown size" if found.size is None else show_bytes(found.size)
+    history = None if plan.kv_snapshot is None else f"from version {plan.kv_snapshot.version}"
+    rows: list[tuple[str, object]] = [
+        ("restorable to version", plan.target),
+        ("state snapshot at version", plan.snapshot.version),
+        ("state history", history),
+        ("transactions from version", plan.first_saved),
+        ("to read", f"{len(found.files)} files, {size}"),
+        ("free disk", None if found.free_disk is None else show_bytes(found.free_disk)),
+    ]
+    rows += [("epoch endings", entry.manifest) for entry in plan.epoch_endings]
+    rows += [("snapshot", entry.manifest) for entry in plan.snapshots]
+    rows += [("transactions", entry.manifest) for entry in plan.transactions]
+    return "\n".join([table(rows), *(f"why not more: {note}" for note in plan.notes)])

@@ -1,0 +1,121 @@
+"""Looks at an installation and at what this machine gives it.
+
+It must work where the installation is broken, so a library that does not import is a finding, not a failure.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import restore
+from restore import limits
+from restore.errors import RestoreError
+
+DISTRIBUTION = "aptos-restore"
+IMPORT_NAMES = ("restore", "cache")
+LIBRARIES = ("aiofiles", "click", "msgspec", "py_arkworks_bls12381", "rich", "rocksdict", "uvloop")
+"""What a restore imports; each has the name of its distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library: its version, and why it does not import, if it does not."""
+
+    name: str
+    version: str | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportName:
+    """An import name of ours: where it leads, and which distributions claim it."""
+
+    name: str
+    folder: str | None
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found; `problems` is empty where all is well."""
+
+    version: str
+    python: str
+    platform: str
+    cpus: int
+    memory_bytes: int
+    open_files_limit: int
+    limits: limits.Limits | None
+    disk: str
+    disk_free_bytes: int
+    libraries: tuple[Library, ...]
+    import_names: tuple[ImportName, ...]
+    problems: tuple[str, ...]
+
+
+def diagnose(folder: Path) -> Diagnosis:
+    """Looks at the installation, this process's limits, and the disk that holds `folder`."""
+    libraries = tuple(_library(name) for name in LIBRARIES)
+    owners = metadata.packages_distributions()
+    names = tuple(_import_name(name, owners.get(name, [])) for name in IMPORT_NAMES)
+    problems = [f"{library.name}: {library.failure}" for library in libraries if library.failure]
+    problems += _name_problems(names)
+    bounds = None
+    try:
+        bounds = limits.limits_of_process()
+    except RestoreError as error:
+        problems.append(str(error))
+    disk = next(place for place in (folder, *folder.parents) if place.exists())
+    return Diagnosis(
+        version=restore.__version__,
+        python=f"{platform.python_version()} ({sys.executable})",
+        platform=platform.platform(),
+        cpus=limits.available_cpus(),
+        memory_bytes=limits.available_memory(),
+        open_files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        limits=bounds,
+        disk=str(disk),
+        disk_free_bytes=shutil.disk_usage(disk).free,
+        libraries=libraries,
+        import_names=names,
+        problems=tuple(problems),
+    )
+
+
+def _library(name: str) -> Library:
+    failure = version = None
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failure = f"does not import: {error}"
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        failure = failure or "imports, but its distribution is not installed"
+    return Library(name, version, failure)
+
+
+def _import_name(name: str, owners: list[str]) -> ImportName:
+    spec = importlib.util.find_spec(name)
+    folder = None if spec is None or spec.origin is None else str(Path(spec.origin).parent)
+    return ImportName(name, folder, tuple(sorted(set(owners))))
+
+
+def _name_problems(names: tuple[ImportName, ...]) -> Iterator[str]:
+    """`restore` and `cache` are generic names: another distribution may own one of them too."""
+    home = Path(restore.__file__).parent.parent
+    for entry in names:
+        for owner in entry.owners:
+            if owner != DISTRIBUTION:
+                yield f"the distribution {owner} also owns the import name {entry.name}: uninstall it"
+        if entry.folder != str(home / entry.name):
+            yield f"the import name {entry.name} leads to {entry.folder}, not to {home / entry.name}"

@@ -1,0 +1,149 @@
+"""The command `aptos-restore`: its commands, and the one edge where every error becomes an exit code.
+
+The commands of the Rust tool keep their names and flags; `restore bootstrap-db`, `restore oneoff …` and
+`backup verify` are accepted as it spells them. Only click is imported before a command runs, so that `--help`
+is quick.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+import restore
+from restore.cli.cmd_bootstrap import bootstrap_db
+from restore.cli.cmd_demo import demo
+from restore.cli.cmd_doctor import doctor
+from restore.cli.cmd_oneoff import oneoff
+from restore.cli.cmd_plan import plan
+from restore.cli.cmd_verify import verify
+from restore.cli.cmd_verify_db import verify_db
+from restore.cli.legacy import replay_verify
+from restore.cli.output import Answer, print_answer, wants_json
+from restore.errors import (
+    EXIT_OK,
+    DiskFullError,
+    InterruptedRunError,
+    ResourceError,
+    RestoreError,
+    UsageError,
+)
+
+PROGRAM = "aptos-restore"
+
+_EPILOG = """\b
+Every flag is also an environment variable: --target-db-dir is APTOS_RESTORE_TARGET_DB_DIR.
+Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 target locked, 20 data invalid,
+21 not reachable from this backup, 30 storage unavailable, 31 permission, 40 disk, memory or
+descriptors, 75 interrupted (the same command continues), 130 second signal."""
+
+
+@click.group(
+    PROGRAM,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    commands=[bootstrap_db, verify, plan, oneoff, verify_db, demo, doctor, replay_verify],
+)
+@click.version_option(restore.__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Restore and verify Aptos node backups: concurrent, proven, bounded, resumable."""
+
+
+_ALIASES = (
+    click.Group("restore", commands=[bootstrap_db, oneoff], hidden=True, help="As the Rust tool spells it."),
+    click.Group("backup", commands=[verify], hidden=True, help="As the Rust tool spells it."),
+)
+for _alias in _ALIASES:
+    cli.add_command(_alias)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Returns:
+        The exit code; `restore.errors` lists them.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = wants_json(arguments, os.environ)
+    started = time.monotonic()
+    try:
+        answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except Exception as exception:  # noqa: BLE001  the edge: nothing leaves without an exit code
+        answer = Answer(error=_typed(exception))
+    if not isinstance(answer, Answer):
+        return EXIT_OK  # --help or --version, printed by click
+    seconds = time.monotonic() - started
+    print_answer(answer, command=command_name(arguments), seconds=seconds, as_json=as_json)
+    return answer.exit_code
+
+
+def command_name(arguments: Sequence[str]) -> str:
+    """The command that `arguments` name, without aliases: `oneoff transaction`."""
+    command: click.Command | None = cli
+    names = []
+    for name in arguments:
+        if name.startswith("-"):
+            continue
+        command = command.commands.get(name) if isinstance(command, click.Group) else None
+        if command is None:
+            break
+        if command not in _ALIASES:
+            names.append(name)
+    return " ".join(names) or PROGRAM
+
+
+def _typed(exception: Exception) -> RestoreError:
+    """The error that decides: the first of ours in a group, or what ours says best.
+
+    What is not foreseen is a bug, and may not come a second time: its traceback is printed at once.
+    """
+    match exception:
+        case RestoreError():
+            return exception
+        case click.ClickException():
+            return _usage_error(exception)
+        case click.Abort():
+            return InterruptedRunError("stopped by a signal")
+        case ExceptionGroup():
+            return _typed(_first(exception))
+        case MemoryError():
+            return ResourceError(
+                "out of memory", hint="give a smaller --memory-budget or fewer --concurrent-downloads"
+            )
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return ResourceError("too many open files", hint="raise the limit: ulimit -n 4096")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
+            return DiskFullError(f"{exception.strerror}", file=exception.filename)
+    import traceback
+
+    traceback.print_exception(exception)
+    return RestoreError(
+        f"unexpected {type(exception).__name__}: {exception}",
+        hint="this is a bug; please report it with the lines above",
+    )
+
+
+def _first(group: ExceptionGroup[Exception]) -> Exception:
+    ours, others = group.split(RestoreError)
+    leaf: Exception = ours or others or group
+    while isinstance(leaf, ExceptionGroup):
+        leaf = leaf.exceptions[0]
+    return leaf
+
+
+def _usage_error(exception: click.ClickException) -> UsageError:
+    context: click.Context | None = getattr(exception, "ctx", None)
+    help_hint = f"see {context.command_path if context else PROGRAM} --help"
+    if isinstance(exception, click.exceptions.NoArgsIsHelpError):
+        return UsageError("missing command", hint=help_hint)
+    text = exception.format_message().strip().removesuffix(".")
+    return UsageError(text[:1].lower() + text[1:], hint=help_hint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

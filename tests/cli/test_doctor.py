@@ -1,0 +1,65 @@
+"""The doctor command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from restore.cli.diagnosis import LIBRARIES, diagnose
+from restore.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_libraries_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = [requirement.split(">")[0] for requirement in project["dependencies"]]
+    assert list(LIBRARIES) == required
+
+
+def test_it_says_what_this_process_may_use(tmp_path: Path) -> None:
+    found = diagnose(tmp_path / "not" / "there")
+    assert found.problems == ()
+    assert found.limits is not None
+    assert found.disk == str(tmp_path)
+    assert found.disk_free_bytes > 0
+    assert [entry.folder for entry in found.import_names] == [str(ROOT / "restore"), str(ROOT / "cache")]
+
+
+def test_it_answers_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--target-db-dir", str(tmp_path), "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["status"], found["command"], found["problems"]) == ("ok", "doctor", [])
+    assert {library["name"] for library in found["libraries"]} == set(LIBRARIES)
+
+
+def make_distribution(folder: Path, name: str, import_name: str) -> None:
+    """An installed distribution that owns `import_name`."""
+    (folder / import_name).mkdir(parents=True)
+    (folder / import_name / "__init__.py").write_text("")
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "top_level.txt").write_text(import_name + "\n")
+
+
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_it_names_a_distribution_that_owns_one_of_our_names(tmp_path: Path, comes_first: bool) -> None:
+    make_distribution(tmp_path, "some-cache", "cache")
+    place = [str(tmp_path), str(ROOT)] if comes_first else [str(ROOT), str(tmp_path)]
+    script = f"import sys; sys.path[:0] = {place!r}; from restore.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, "doctor", "--output", "json"],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["exit_code"], found["status"]) == (2, 2, "error")
+    assert "the distribution some-cache also owns the import name cache" in found["message"]
+    assert ("the import name cache leads to" in found["message"]) == comes_first

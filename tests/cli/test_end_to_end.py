@@ -1,0 +1,250 @@
+"""The commands against real data: mainnet's genesis backup, and a generated chain."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from restore.cli.main import main
+
+WAYPOINT = "0:6072b68a942aace147e0655c5704beaa255c84a7829baa4e72a500f1516584c4"
+WRONG_WAYPOINT = WAYPOINT.replace("6072", "6073")
+STATE_ROOT = "0d08659868360de4cf1d395d1e87c9e0bed31c5f3aab9636eec3ce30aaae6d47"
+ACCUMULATOR_ROOT = "c326ceae74abbecb19b24a208425083603d2d5fbfebec776aa5338a237cc53b0"
+ITEMS = 1394
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs one command line with `--output json`: its exit code, and the one object on its stdout."""
+
+    def run_command(*arguments: object) -> tuple[int, dict[str, Any]]:
+        code = main([*map(str, arguments), "--output", "json"])
+        out = capfd.readouterr().out
+        assert out.count("\n") == 1
+        found: dict[str, Any] = json.loads(out)
+        assert found["schema"] == 1
+        assert found["exit_code"] == code
+        assert found["status"] == ("error" if code else "ok")
+        return code, found
+
+    return run_command
+
+
+@pytest.fixture
+def genesis(shared: Path) -> Path:
+    """Mainnet's backup at version 0."""
+    return shared / "data" / "mainnet-genesis-backup"
+
+
+@pytest.fixture
+def damaged(genesis: Path, tmp_path: Path) -> Path:
+    """A copy of that backup that a test may damage."""
+    copy = tmp_path / "backup"
+    shutil.copytree(genesis, copy, copy_function=shutil.copyfile)
+    return copy
+
+
+def database(folder: Path) -> dict[str, Any]:
+    """What every command says of that state."""
+    return {
+        "target_version": 0,
+        "snapshot_version": 0,
+        "state_root_hash": STATE_ROOT,
+        "state_items": ITEMS,
+        "transactions": 1,
+        "epochs": 1,
+        "ledger_version": 0,
+        "accumulator_root_hash": ACCUMULATOR_ROOT,
+    }
+
+
+def test_mainnet_genesis_restores_and_its_database_checks(genesis: Path, tmp_path: Path, run: Run) -> None:
+    target = tmp_path / "db"
+    flags = ("--local-fs-dir", genesis, "--target-db-dir", target, "--trust-waypoint", WAYPOINT)
+    code, found = run("bootstrap-db", *flags)
+    assert code == 0
+    assert found.items() >= database(target).items()
+    assert (found["command"], found["trust"]) == ("bootstrap-db", "waypoint")
+    assert found["requested_version"] is None
+    assert found["seconds"] >= 0
+
+    code, again = run("restore", "bootstrap-db", *flags)
+    assert code == 0
+    assert again | {"seconds": 0} == found | {"seconds": 0}
+
+    assert run("verify-db", target)[0] == 0
+    assert run("verify-db", target, "--trust-waypoint", WAYPOINT)[0] == 0
+    assert run("verify-db", target, "--trust-waypoint", WRONG_WAYPOINT)[0] == 20
+
+
+def test_one_wrong_digit_of_the_waypoint_is_refused(genesis: Path, tmp_path: Path, run: Run) -> None:
+    target = tmp_path / "db"
+    code, found = run(
+        *("bootstrap-db", "--local-fs-dir", genesis, "--target-db-dir", target),
+        *("--trust-waypoint", WRONG_WAYPOINT),
+    )
+    assert (code, found["error"]) == (20, "TrustError")
+    assert (found["expected"], found["found"]) == (WRONG_WAYPOINT, WAYPOINT)
+    assert run("verify-db", target)[0] != 0
+
+
+def test_the_published_waypoint_needs_only_the_network(genesis: Path, run: Run) -> None:
+    code, found = run("verify", "--local-fs-dir", genesis, "--network", "mainnet")
+    assert (code, found["trust"]) == (0, "waypoint")
+    code, found = run("verify", "--local-fs-dir", genesis, "--network", "testnet")
+    assert (code, found["error"]) == (20, "TrustError")
+
+
+def test_a_dry_run_finds_the_same_and_keeps_nothing(genesis: Path, tmp_path: Path, run: Run) -> None:
+    code, found = run(
+        "bootstrap-db", "--local-fs-dir", genesis, "--dry-run", "--trust-genesis", "--memory-budget", "64M"
+    )
+    assert code == 0
+    assert (found["state_root_hash"], found["state_items"]) == (STATE_ROOT, ITEMS)
+    assert found["trust"] == "genesis"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_finds_the_same(genesis: Path, run: Run) -> None:
+    code, found = run("backup", "verify", "--local-fs-dir", genesis, "--trust-waypoint", WAYPOINT)
+    assert code == 0
+    assert (found["command"], found["state_root_hash"], found["state_items"]) == ("verify", STATE_ROOT, ITEMS)
+
+
+def test_verify_without_transactions_or_without_a_snapshot(genesis: Path, run: Run) -> None:
+    flags = ("--local-fs-dir", genesis, "--trust-waypoint", WAYPOINT)
+    code, found = run("verify", *flags, "--start-version", "max")
+    assert (code, found["state_items"]) == (0, ITEMS)
+    code, found = run("verify", *flags, "--state-snapshot-before-version", "0")
+    assert (code, found["state_items"]) == (0, None)
+
+
+def test_verify_without_trust_says_so(genesis: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--local-fs-dir", str(genesis), "--skip-epoch-endings", "--output", "json"]) == 0
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["trust"] == "none"
+    assert "warning: " in shown.err
+
+
+def test_a_flipped_bit_is_found_and_its_file_named(damaged: Path, run: Run) -> None:
+    chunk = damaged / "state_epoch_0_ver_0.128f" / "740-.chunk"
+    data = bytearray(chunk.read_bytes())
+    data[-1] ^= 1
+    chunk.write_bytes(data)
+    code, found = run("verify", "--local-fs-dir", damaged, "--trust-waypoint", WAYPOINT)
+    assert code == 20
+    assert found["file"] == "state_epoch_0_ver_0.128f/740-.chunk"
+
+
+def test_a_missing_file_is_found_and_named(damaged: Path, run: Run) -> None:
+    (damaged / "transaction_0-.1d67" / "0-0.proof").unlink()
+    code, found = run("verify", "--local-fs-dir", damaged, "--trust-waypoint", WAYPOINT)
+    assert (code, found["error"]) == (20, "MissingFileError")
+    assert found["file"] == "transaction_0-.1d67/0-0.proof"
+
+
+def test_less_than_asked_for_is_refused_unless_welcome(genesis: Path, tmp_path: Path, run: Run) -> None:
+    flags = ("--local-fs-dir", genesis, "--target-version", 5, "--target-db-dir", tmp_path / "db")
+    code, found = run("bootstrap-db", *flags, "--network", "mainnet")
+    assert (code, found["error"]) == (21, "UnreachableError")
+    assert run("plan", *flags)[0] == 21
+    code, found = run("bootstrap-db", *flags, "--network", "mainnet", "--accept-older")
+    assert code == 0
+    assert (found["requested_version"], found["target_version"]) == (5, 0)
+
+
+def test_plan_says_what_is_reachable(genesis: Path, tmp_path: Path, run: Run) -> None:
+    code, found = run("plan", "--local-fs-dir", genesis, "--target-db-dir", tmp_path)
+    assert code == 0
+    assert (found["requested_version"], found["target_version"], found["snapshot_version"]) == (None, 0, 0)
+    assert found["kv_snapshot_version"] is None
+    assert found["gaps"] == []
+    assert found["free_disk_bytes"] > 0
+    names = {entry["file"] for entry in found["files"]}
+    assert "state_epoch_0_ver_0.128f/740-.chunk" in names
+    assert found["bytes"] == sum(entry["bytes"] for entry in found["files"])
+    assert found["bytes"] == sum((genesis / name).stat().st_size for name in names)
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [("bootstrap-db", ("--dry-run", "--trust-genesis")), ("verify", ("--trust-genesis",)), ("plan", ())],
+)
+def test_where_nothing_is_the_code_is_ten(
+    command: str, flags: tuple[str, ...], tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "empty" / "metadata").mkdir(parents=True)
+    for folder in ("empty", "absent"):
+        assert run(command, "--local-fs-dir", tmp_path / folder, *flags)[0] == 10
+
+
+def test_a_folder_of_something_else_is_left_alone(genesis: Path, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "precious").write_text("data")
+    code, found = run(
+        "bootstrap-db", "--local-fs-dir", genesis, "--target-db-dir", tmp_path, "--trust-waypoint", WAYPOINT
+    )
+    assert (code, found["error"]) == (2, "ForeignTargetError")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_ignored_flags_are_said_once(genesis: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        [
+            *("verify", "--local-fs-dir", str(genesis), "--network", "mainnet"),
+            *("--metadata-cache-dir", "unused", "--output", "json"),
+        ]
+    )
+    assert code == 0
+    note = "note: --metadata-cache-dir ignored: metadata is read directly"
+    assert capfd.readouterr().err.splitlines().count(note) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("epoch-ending", ("--epoch-ending-manifest", "epoch_ending_0-.7891/epoch_ending.manifest")),
+        (
+            "state-snapshot",
+            ("--state-manifest", "state_epoch_0_ver_0.128f/state.manifest", "--state-into-version", 0),
+        ),
+        ("transaction", ("--transaction-manifest", "transaction_0-.1d67/transaction.manifest")),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False])
+def test_one_backup_of_one_type(
+    kind: str, arguments: tuple[object, ...], dry: bool, genesis: Path, tmp_path: Path, run: Run
+) -> None:
+    target = ("--dry-run",) if dry else ("--target-db-dir", tmp_path / "db")
+    flags = ("--local-fs-dir", genesis, *target, *arguments)
+    code, found = run("oneoff", kind, *flags, "--trust-waypoint", WAYPOINT)
+    assert (code, found["command"]) == (0, f"oneoff {kind}")
+    fresh = ("--dry-run",) if dry else ("--target-db-dir", tmp_path / "other")
+    flags = ("--local-fs-dir", genesis, *fresh, *arguments)
+    assert run("oneoff", kind, *flags, "--trust-waypoint", WRONG_WAYPOINT)[0] == 20
+
+
+def test_the_answer_for_people(genesis: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "db"
+    flags = ["--local-fs-dir", str(genesis), "--target-db-dir", str(target), "--network", "mainnet"]
+    assert main(["bootstrap-db", *flags]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith(f"restored into {target} in ")
+    assert STATE_ROOT in out
+    assert "1,394 items" in out
+
+
+def test_the_demo_shows_all_of_it(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    code, found = run("demo", "--keep", tmp_path / "demo")
+    assert code == 0
+    assert found["restored"]["state_root_hash"] == found["checked"]["state_root_hash"]
+    assert (tmp_path / "demo" / "backup" / "metadata").is_dir()
+    assert run("verify-db", tmp_path / "demo" / "database")[0] == 0
+    assert run("demo", "--keep", tmp_path / "demo")[0] == 2

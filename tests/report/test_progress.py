@@ -1,0 +1,180 @@
+"""Progress: figures by an injected clock, lines on a log, bars on a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+
+import pytest
+
+from restore.report.events import Advanced, Durable, Notice, PhaseFinished, PhaseStarted, Report
+from restore.report.progress import LINE_SECONDS, RATE_SECONDS, Lines, Meter, make_report, open_progress
+
+MEBIBYTE = 1 << 20
+
+
+class FakeClock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def log() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def report(log: io.StringIO, clock: FakeClock) -> Report:
+    return make_report(Lines(log), clock=clock)
+
+
+def test_a_line_comes_every_few_seconds(report: Report, log: io.StringIO, clock: FakeClock) -> None:
+    report(PhaseStarted("state snapshot", "items", 1000))
+    for _ in range(10):
+        clock.now += LINE_SECONDS / 5
+        report(Advanced("state snapshot", 50, MEBIBYTE))
+    assert log.getvalue().splitlines() == [
+        "state snapshot: 250 of 1,000 items, 25 %, 5.0 MiB, 50 items/s, 1.0 MiB/s, ETA 15.0 s",
+        "state snapshot: 500 of 1,000 items, 50 %, 10.0 MiB, 50 items/s, 1.0 MiB/s, ETA 10.0 s",
+    ]
+
+
+def test_a_phase_ends_with_its_summary(report: Report, log: io.StringIO, clock: FakeClock) -> None:
+    report(PhaseStarted("transactions", "transactions", 7))
+    clock.now += 2
+    report(Advanced("transactions", 7, 512))
+    report(PhaseFinished("transactions"))
+    assert log.getvalue() == "transactions: done: 7 transactions, 512 B, 2.0 s\n"
+
+
+def test_what_an_earlier_run_did_counts_as_done_but_not_as_speed(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(PhaseStarted("state snapshot", "items", 1000, done=900))
+    clock.now += 10
+    report(Advanced("state snapshot", 10, 0))
+    report(PhaseFinished("state snapshot"))
+    moving, finished = log.getvalue().splitlines()
+    assert "910 of 1,000 items, 91 %, 0 B, 1 items/s" in moving
+    assert moving.endswith("ETA 1:30")
+    assert finished == "state snapshot: done: 910 items, 900 of them from an earlier run, 0 B, 10.0 s"
+
+
+def test_phases_that_overlap_keep_their_own_figures(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(PhaseStarted("one", "items"))
+    report(PhaseStarted("two", "items"))
+    clock.now += 1
+    report(Advanced("two", 2, 0))
+    report(Advanced("one", 1, 0))
+    report(PhaseFinished("one"))
+    report(PhaseFinished("two"))
+    assert [line.split(",")[0] for line in log.getvalue().splitlines()] == [
+        "one: done: 1 items",
+        "two: done: 2 items",
+    ]
+
+
+def test_notices_are_printed_at_once_and_durable_steps_not(report: Report, log: io.StringIO) -> None:
+    report(Notice("metadata is read directly"))
+    report(Durable("mark"))
+    report(Notice("nobody vouches for this", warning=True))
+    assert log.getvalue() == "note: metadata is read directly\nwarning: nobody vouches for this\n"
+
+
+def test_without_a_total_there_is_no_eta(clock: FakeClock) -> None:
+    meter = Meter(PhaseStarted("any", "items"), now=clock.now)
+    meter.advance(Advanced("any", 5, 0), now=clock.now + 1)
+    assert meter.progress(clock.now + 1) == "5 items, 0 B, 5 items/s, 0 B/s, ETA unknown"
+
+
+def test_a_stall_shows_in_the_rate(clock: FakeClock) -> None:
+    meter = Meter(PhaseStarted("any", "items", 1000), now=0)
+    for second in range(1, 61):
+        meter.advance(Advanced("any", 10, 0), now=second)
+    assert meter.rates(60)[0] == pytest.approx(10)
+    assert meter.rates(60 + RATE_SECONDS)[0] < 6
+    meter.advance(Advanced("any", 1, 0), now=160)
+    assert meter.rates(160)[0] < 0.2
+
+
+def test_a_fast_start_is_forgotten_after_the_window() -> None:
+    meter = Meter(PhaseStarted("any", "items", 100_000), now=0)
+    meter.advance(Advanced("any", 50_000, 0), now=1)
+    for second in range(2, 100):
+        meter.advance(Advanced("any", 1, 0), now=second)
+    assert meter.rates(99)[0] == pytest.approx(1)
+
+
+def test_more_done_than_planned_leaves_nothing_to_do() -> None:
+    meter = Meter(PhaseStarted("any", "items", 10), now=0)
+    meter.advance(Advanced("any", 11, 0), now=1)
+    assert meter.seconds_left(1) == 0
+
+
+class BrokenStream(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, text: str, /) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_went_away_does_not_end_the_run() -> None:
+    make_report(Lines(BrokenStream()))(Notice("nobody reads this"))
+
+
+def test_a_closed_stream_does_not_end_the_run(log: io.StringIO, report: Report) -> None:
+    log.close()
+    report(Notice("nobody reads this"))
+
+
+def test_a_log_gets_lines(log: io.StringIO) -> None:
+    with open_progress(log) as report:
+        report(PhaseStarted("epoch endings", "epochs", 2))
+        report(Advanced("epoch endings", 2, 100))
+        report(PhaseFinished("epoch endings"))
+    assert log.getvalue().startswith("epoch endings: done: 2 epochs, 100 B")
+
+
+def test_a_terminal_gets_bars_and_keeps_its_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    main_end, terminal_end = pty.openpty()
+    try:
+        with os.fdopen(terminal_end, "w") as terminal, open_progress(terminal) as report:
+            report(PhaseStarted("state snapshot", "items", 4))
+            report(Notice("[bold] is not markup"))
+            report(Advanced("state snapshot", 2, 1024))
+            report(PhaseStarted("transactions", "transactions"))
+            report(Advanced("state snapshot", 2, 1024))
+            report(PhaseFinished("state snapshot"))
+        shown = os.read(main_end, 1 << 16).decode()
+    finally:
+        os.close(main_end)
+    assert "state snapshot" in shown
+    assert "4 items, 2.0 KiB" in shown
+    assert "note: [bold] is not markup" in shown
+    assert shown.rindex("\x1b[?25h") > shown.index("\x1b[?25l")
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    main_end, terminal_end = pty.openpty()
+    try:
+        with os.fdopen(terminal_end, "w") as terminal, open_progress(terminal) as report:
+            report(Notice("plain"))
+        assert os.read(main_end, 1 << 16).decode().strip() == "note: plain"
+    finally:
+        os.close(main_end)

@@ -1,0 +1,1 @@
+"""Whole restores: of sample backups, killed, interrupted, damaged."""
