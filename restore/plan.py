@@ -162,14 +162,30 @@ class _Reach:
             self.gaps.append(gap)
 
     def _within_epochs(self, wanted: int) -> int:
-        """Lowers `wanted` to the last chained epoch ending, if later ones exist that cannot be chained."""
-        gap = self._epochs.gap
-        if not self._request.check_epochs or gap is None or gap.before is None or not self._epochs.entries:
+        """Lowers `wanted` to the last chained epoch ending, if the backup shows that later epochs ended too.
+
+        Nobody can check the ledger infos of those; they show by endings that are not chained, or by snapshots.
+        """
+        if not self._request.check_epochs:
             return wanted
-        last = self._epochs.entries[-1].last_version
-        if wanted > last:
-            self._note_gap(f"epoch endings are continuous up to version {last} only: ", gap)
-        return min(wanted, last)
+        gap = self._epochs.gap
+        if not self._epochs.entries:
+            self._note_gap("no epoch endings from the beginning: ", gap)
+            return wanted
+        end = self._epochs.entries[-1]
+        if wanted <= end.last_version:
+            return wanted
+        if gap is not None:
+            self._note_gap(f"epoch endings are continuous up to version {end.last_version} only: ", gap)
+            return end.last_version
+        for snapshot in self._view.snapshots_before(wanted, inclusive=True):
+            if snapshot.epoch > end.last_epoch and snapshot.version > end.last_version:
+                self.notes.append(
+                    f"epoch endings reach epoch {end.last_epoch} at version {end.last_version} only; "
+                    f"the snapshot at version {snapshot.version} is of epoch {snapshot.epoch}"
+                )
+                return end.last_version
+        return wanted
 
     def _is_usable(self, snapshot: StateSnapshotEntry) -> bool:
         last_epoch = self._epochs.entries[-1].last_epoch if self._epochs.entries else -1

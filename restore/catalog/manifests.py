@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from restore.catalog.entries import MAX_U64, U64
+from restore.catalog.entries import DECODING_ERRORS, U64, check_u64
 from restore.errors import FormatError, ManifestError, UsageError, located
 from restore.ledger.transaction import ChunkFormat
 from restore.ledger.waypoint import Waypoint
@@ -78,14 +78,19 @@ class StateSnapshotManifest(msgspec.Struct, frozen=True):
     proof: str
 
 
-class TransactionChunk(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Consecutive transactions in one record file."""
+class TransactionChunk(msgspec.Struct, frozen=True):
+    """Consecutive transactions in one record file; `declared_format` is absent in older ones."""
 
     first_version: U64
     last_version: U64
     transactions: str
     proof: str
-    format: ChunkFormat = "V0"
+    declared_format: ChunkFormat | msgspec.UnsetType = msgspec.field(name="format", default=msgspec.UNSET)
+
+    @property
+    def format(self) -> ChunkFormat:
+        """The format of the records: where none is declared, the only one that older tools know."""
+        return "V0" if self.declared_format is msgspec.UNSET else self.declared_format
 
 
 class TransactionManifest(msgspec.Struct, frozen=True):
@@ -180,8 +185,11 @@ def encode_manifest(manifest: EpochEndingManifest | StateSnapshotManifest | Tran
 
 def _parse(data: bytes, kind: type[Manifest], file: str) -> Manifest:
     try:
-        return msgspec.json.decode(data, type=kind, dec_hook=_decode_value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = msgspec.json.decode(data, type=kind, dec_hook=_decode_value)
+        for value in (manifest, *manifest.chunks):
+            check_u64(value)
+        return manifest
+    except DECODING_ERRORS as error:
         raise FormatError(f"manifest does not parse: {error}", file=file) from error
 
 
@@ -203,7 +211,7 @@ def _check_ranges(unit: str, first: int, last: int, chunks: Sequence[tuple[int, 
     """Checks that chunks are not empty, follow each other without a gap, and make up first..last."""
     if not chunks:
         raise ManifestError("manifest has no chunks")
-    if not first <= last <= MAX_U64:
+    if first > last:
         raise ManifestError(f"manifest has a reversed {unit} range", found=f"{first}..{last}")
     expected = first
     for begin, end in chunks:

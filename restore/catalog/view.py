@@ -8,7 +8,7 @@ Source: spec/backup-format.md 4.1; design.md, Continuity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -70,33 +70,25 @@ class MetadataView:
     def cover_epochs(self) -> Coverage[EpochEndingEntry]:
         """The epoch endings from epoch 0 on, as far as they are continuous."""
         newest = max((entry.last_epoch for entry in self.epoch_endings), default=0)
-        return _cover(
-            self.epoch_endings, "epochs", 0, newest, lambda entry: (entry.first_epoch, entry.last_epoch)
-        )
+        return _cover(self.epoch_endings, "epochs", 0, newest)
 
     def cover_transactions(self, first: int, last: int) -> Coverage[TransactionEntry]:
         """The transaction backups that hold `first` to `last`, as far as they are continuous."""
-        return _cover(
-            self.transactions,
-            "versions",
-            first,
-            last,
-            lambda entry: (entry.first_version, entry.last_version),
-        )
+        return _cover(self.transactions, "versions", first, last)
 
     def snapshots_before(self, version: int, *, inclusive: bool) -> list[StateSnapshotEntry]:
         """The snapshots below `version` (or at it), the newest first."""
         bound = version + 1 if inclusive else version
-        return [entry for entry in reversed(self.state_snapshots) if entry.version < bound]
+        below = [entry for entry in reversed(self.state_snapshots) if entry.version < bound]
+        # The view is sorted by epoch; a metadata line may claim a late epoch for an early version.
+        return sorted(below, key=lambda entry: entry.version, reverse=True)
 
 
 def _sorted(entries: Sequence[Entry], kind: type[Sortable]) -> tuple[Sortable, ...]:
     return tuple(sorted({entry for entry in entries if isinstance(entry, kind)}))
 
 
-def _cover(
-    entries: Sequence[Ranged], unit: str, first: int, last: int, bounds: Callable[[Ranged], tuple[int, int]]
-) -> Coverage[Ranged]:
+def _cover(entries: Sequence[Ranged], unit: str, first: int, last: int) -> Coverage[Ranged]:
     """Covers first..last greedily: always the backup that reaches furthest among those that hold the next
     one.
 
@@ -107,21 +99,22 @@ def _cover(
     wanted, index = first, 0
     best: Ranged | None = None
     while wanted <= last:
-        while index < len(entries) and bounds(entries[index])[0] <= wanted:
+        while index < len(entries) and entries[index].bounds[0] <= wanted:
             entry = entries[index]
-            if best is None or (-bounds(entry)[1], entry.manifest) < (-bounds(best)[1], best.manifest):
+            if best is None or (-entry.bounds[1], entry.manifest) < (-best.bounds[1], best.manifest):
                 best = entry
             index += 1
-        if best is None or bounds(best)[1] < wanted:
+        if best is None or best.bounds[1] < wanted:
+            leader = chosen[-1] if chosen else best
             follower = entries[index] if index < len(entries) else None
             gap = Gap(
                 unit,
-                wanted,
-                None if follower is None else bounds(follower)[0] - 1,
-                chosen[-1].manifest if chosen else None,
+                wanted if leader is None else leader.bounds[1] + 1,
+                None if follower is None else follower.bounds[0] - 1,
+                None if leader is None else leader.manifest,
                 None if follower is None else follower.manifest,
             )
             return Coverage(tuple(chosen), gap)
         chosen.append(best)
-        wanted = bounds(best)[1] + 1
+        wanted = best.bounds[1] + 1
     return Coverage(tuple(chosen), None)

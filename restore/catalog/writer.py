@@ -1,7 +1,6 @@
-"""Writes backups: cuts records into chunks, and puts chunks, proofs, manifest and metadata line in their order.
+"""Writes backups: records cut into chunks, proofs, the manifest, and in the end the metadata line.
 
-The metadata line comes last and makes the backup exist; whatever an interrupted one leaves is a folder that
-nothing refers to.
+That line makes the backup exist: what an interrupted one leaves is a folder that nothing refers to.
 
 Source: spec/backup-format.md sections 3, 4 and 8.1.
 """
@@ -9,12 +8,15 @@ Source: spec/backup-format.md sections 3, 4 and 8.1.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from msgspec import UNSET
+
 from restore.catalog.entries import (
+    BackupEntry,
     Entry,
     EpochEndingEntry,
     StateSnapshotEntry,
@@ -27,6 +29,7 @@ from restore.catalog.manifests import (
     EpochEndingChunk,
     EpochEndingManifest,
     HashValue,
+    Manifest,
     StateSnapshotChunk,
     StateSnapshotManifest,
     TransactionChunk,
@@ -41,16 +44,10 @@ from restore.ledger.transaction import ChunkFormat
 from restore.ledger.waypoint import Waypoint
 from restore.storage.base import PIECE_BYTES, BackupHandle, FileHandle, Storage
 from restore.storage.names import backup_name
-from restore.wire.records import frame
+from restore.wire.records import LENGTH_BYTES, frame
 
 MAX_CHUNK_BYTES = 128 << 20
 """What other tools write by default: 128 MiB."""
-
-MANIFEST_NAMES = {
-    EpochEndingManifest: "epoch_ending.manifest",
-    StateSnapshotManifest: "state.manifest",
-    TransactionManifest: "transaction.manifest",
-}
 
 
 class EpochEnding(NamedTuple):
@@ -69,7 +66,6 @@ class StateRecord(NamedTuple):
 
 Item = TypeVar("Item", EpochEnding, StateRecord, bytes)
 T = TypeVar("T")
-WrittenEntry = TypeVar("WrittenEntry", EpochEndingEntry, StateSnapshotEntry, TransactionEntry)
 
 Records: TypeAlias = AsyncIterable[Item] | Iterable[Item]
 """In order, without a gap; taken one at a time."""
@@ -78,14 +74,14 @@ StateRangeProver: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 """The hash of a chunk's last key to BCS SparseMerkleRangeProof."""
 
 TransactionRangeProver: TypeAlias = Callable[[int, int], Awaitable[bytes]]
-"""First and last version of a chunk to its proof file: BCS TransactionAccumulatorRangeProof and ledger info."""
+"""First and last version of a chunk to its proof file: a range proof and a signed ledger info, BCS."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written(Generic[WrittenEntry]):
+class Written(Generic[BackupEntry]):
     """A finished backup: the entry in its metadata, and how many chunks it has."""
 
-    entry: WrittenEntry
+    entry: BackupEntry
     chunks: int
 
 
@@ -103,7 +99,7 @@ class BackupWriter:
         suffix: gives the four hexadecimal digits at the end of the next folder's name.
 
     Cancellation: what is not finished is not visible but for its folder; no metadata refers to it.
-    Bounds: one chunk, one record beyond it, and one piece of `PIECE_BYTES`.
+    Bounds: the records of one chunk, the one that follows it, and one piece of about `PIECE_BYTES`.
     """
 
     def __init__(
@@ -132,7 +128,7 @@ class BackupWriter:
 
         async def write(chunk: _Chunk[EpochEnding]) -> EpochEndingChunk:
             waypoints.extend(ending.waypoint for ending in chunk.items)
-            handle = await self._write_file(backup, f"{chunk.first}-.chunk", chunk.data)
+            handle = await self._write_records(backup, chunk)
             return EpochEndingChunk(chunk.first, chunk.last, handle)
 
         chunks = await self._write_chunks(endings, write, first=first_epoch)
@@ -140,7 +136,9 @@ class BackupWriter:
         manifest = EpochEndingManifest(
             first_epoch, last_epoch, tuple(str(waypoint) for waypoint in waypoints), chunks
         )
-        handle = await self._write_manifest(backup, manifest)
+        handle = await self._write_manifest(
+            backup, "epoch_ending.manifest", manifest, parse=parse_epoch_ending_manifest
+        )
         entry = EpochEndingEntry(first_epoch, last_epoch, waypoints[0].version, waypoints[-1].version, handle)
         await self.save_metadata(entry)
         return Written(entry, len(chunks))
@@ -172,10 +170,8 @@ class BackupWriter:
 
         async def write(chunk: _Chunk[StateRecord]) -> StateSnapshotChunk:
             first_key, last_key = chunk.items[0].key_hash, chunk.items[-1].key_hash
-            blobs = await self._write_file(backup, f"{chunk.first}-.chunk", chunk.data)
-            proof = await self._write_file(
-                backup, f"{chunk.first}-{chunk.last}.proof", await prove(last_key)
-            )
+            blobs = await self._write_records(backup, chunk)
+            proof = await self._write_file(backup, f"{chunk.first}-{chunk.last}.proof", await prove(last_key))
             return StateSnapshotChunk(
                 chunk.first, chunk.last, HashValue(first_key), HashValue(last_key), blobs, proof
             )
@@ -183,7 +179,10 @@ class BackupWriter:
         chunks = await self._write_chunks(records, write, first=0)
         proof = await self._write_file(backup, "state.proof", state_proof)
         manifest = StateSnapshotManifest(version, epoch, HashValue(root_hash), chunks, proof)
-        entry = StateSnapshotEntry(epoch, version, await self._write_manifest(backup, manifest))
+        handle = await self._write_manifest(
+            backup, "state.manifest", manifest, parse=parse_state_snapshot_manifest
+        )
+        entry = StateSnapshotEntry(epoch, version, handle)
         await self.save_metadata(entry)
         return Written(entry, len(chunks))
 
@@ -193,7 +192,7 @@ class BackupWriter:
         *,
         first_version: int,
         prove: TransactionRangeProver,
-        declared_format: ChunkFormat | None = None,
+        chunk_format: ChunkFormat | None = None,
     ) -> Written[TransactionEntry]:
         """Writes consecutive transactions, `first_version` first.
 
@@ -201,7 +200,7 @@ class BackupWriter:
             records: BCS, each of the same format.
             first_version: of the first record.
             prove: asked for each chunk before it is written.
-            declared_format: what the chunks are said to be; None says nothing, as older tools do, and is
+            chunk_format: what the chunks are said to be; None says nothing, as older tools do, and is
                 read as "V0".
 
         Raises:
@@ -213,19 +212,17 @@ class BackupWriter:
             proof = await self._write_file(
                 backup, f"{chunk.first}-{chunk.last}.proof", await prove(chunk.first, chunk.last)
             )
-            handle = await self._write_file(backup, f"{chunk.first}-.chunk", chunk.data)
-            return TransactionChunk.declaring(
-                declared_format,
-                first_version=chunk.first,
-                last_version=chunk.last,
-                transactions=handle,
-                proof=proof,
+            handle = await self._write_records(backup, chunk)
+            return TransactionChunk(
+                chunk.first, chunk.last, handle, proof, UNSET if chunk_format is None else chunk_format
             )
 
         chunks = await self._write_chunks(records, write, first=first_version)
         last_version = chunks[-1].last_version
         manifest = TransactionManifest(first_version, last_version, chunks)
-        handle = await self._write_manifest(backup, manifest)
+        handle = await self._write_manifest(
+            backup, "transaction.manifest", manifest, parse=parse_transaction_manifest
+        )
         entry = TransactionEntry(first_version, last_version, handle)
         await self.save_metadata(entry)
         return Written(entry, len(chunks))
@@ -234,9 +231,7 @@ class BackupWriter:
         """Writes the metadata file of one entry."""
         return await self._storage.save_metadata_lines(file_name(entry), [encode_entry(entry)])
 
-    async def save_compacted(
-        self, entries: Sequence[WrittenEntry], *, factor: int
-    ) -> tuple[FileHandle, ...]:
+    async def save_compacted(self, entries: Sequence[BackupEntry], *, factor: int) -> tuple[FileHandle, ...]:
         """Writes entries of one kind into few files of `factor` lines each; the last may have fewer.
 
         Args:
@@ -254,3 +249,81 @@ class BackupWriter:
             lines = [encode_entry(entry) for entry in group]
             handles.append(await self._storage.save_metadata_lines(compacted_file_name(group), lines))
         return tuple(handles)
+
+    async def _create(self, base: str) -> BackupHandle:
+        return await self._storage.create_backup(backup_name(base, suffix=self._suffix()))
+
+    async def _write_chunks(
+        self, items: Records[Item], write: Callable[[_Chunk[Item]], Awaitable[T]], *, first: int
+    ) -> tuple[T, ...]:
+        """Cuts `items`, numbered from `first`, into chunks and writes each; returns what `write` did.
+
+        A chunk ends before the record that would make it larger than allowed, so it never is empty.
+        """
+        written: list[T] = []
+        chunk: _Chunk[Item] = _Chunk(first, [])
+        size = 0
+        async with aclosing(_each(items)) as stream:
+            async for item in stream:
+                framed = LENGTH_BYTES + len(_record(item))
+                if chunk.items and size + framed > self._max_chunk_size:
+                    written.append(await write(chunk))
+                    chunk = _Chunk(chunk.last + 1, [])
+                    size = 0
+                chunk.items.append(item)
+                size += framed
+        if not chunk.items:
+            raise ManifestError("backup would have no records")
+        written.append(await write(chunk))
+        return tuple(written)
+
+    async def _write_records(self, backup: BackupHandle, chunk: _Chunk[Item]) -> FileHandle:
+        async with self._storage.create_for_write(backup, f"{chunk.first}-.chunk") as file:
+            pieces: list[bytes] = []
+            size = 0
+            for item in chunk.items:
+                pieces.append(frame(_record(item)))
+                size += len(pieces[-1])
+                if size >= PIECE_BYTES:
+                    await file.write(b"".join(pieces))
+                    pieces, size = [], 0
+            await file.write(b"".join(pieces))
+        return file.handle
+
+    async def _write_file(self, backup: BackupHandle, name: str, data: bytes) -> FileHandle:
+        async with self._storage.create_for_write(backup, name) as file:
+            await file.write(data)
+        return file.handle
+
+    async def _write_manifest(
+        self, backup: BackupHandle, name: str, manifest: Manifest, *, parse: Callable[..., Manifest]
+    ) -> FileHandle:
+        """Writes a manifest that our own reader accepts; one that it refuses is refused here."""
+        data = encode_manifest(manifest)
+        parse(data, file=f"{backup}/{name}")
+        return await self._write_file(backup, name, data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk(Generic[Item]):
+    """Records that belong into one file; `first` is the number of the first."""
+
+    first: int
+    items: list[Item]
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.items) - 1
+
+
+def _record(item: EpochEnding | StateRecord | bytes) -> bytes:
+    return item if isinstance(item, bytes) else item.record
+
+
+async def _each(items: Records[Item]) -> AsyncGenerator[Item, None]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

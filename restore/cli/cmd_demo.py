@@ -69,26 +69,29 @@ class Show:
     checked: Result
 
     def commands(self) -> tuple[tuple[str, Result], ...]:
-        """The command lines that do the same, with their results."""
-        backup = f"--local-fs-dir {self.sample.root}"
+        """The command lines that do the same in the demo's folder, with their results."""
+        backup = f"--local-fs-dir {self.sample.root.name}"
         trust = f"--trust-waypoint {self.sample.genesis_waypoint}"
         return (
-            (f"aptos-restore bootstrap-db {backup} --target-db-dir {self.database} {trust}", self.restored),
+            (
+                f"aptos-restore bootstrap-db {backup} --target-db-dir {self.database.name} {trust}",
+                self.restored,
+            ),
             (f"aptos-restore verify {backup} {trust}", self.verified),
-            (f"aptos-restore verify-db {self.database} {trust}", self.checked),
+            (f"aptos-restore verify-db {self.database.name} {trust}", self.checked),
         )
 
 
 async def _show(folder: Path, limits: Limits, report: Report) -> Show:
     from restore.coordinator import BootstrapRequest, bootstrap
     from restore.proof.trust import TrustPolicy
-    from restore.sample.backup import make_sample
+    from restore.sample.backup import write_sample
     from restore.sample.spec import SampleSpec
     from restore.storage.opening import open_storage
     from restore.verify import VerifyRequest, verify
     from restore.verify_db import verify_database
 
-    sample = await make_sample(SampleSpec(), folder / "backup")
+    sample = await write_sample(SampleSpec(), folder / "backup")
     storage = open_storage(local_fs_dir=sample.root)
     trust = TrustPolicy(waypoints=(sample.genesis_waypoint,))
     database = folder / "database"
@@ -124,9 +127,15 @@ async def _show(folder: Path, limits: Limits, report: Report) -> Show:
 def _compare(show: Show) -> None:
     """Compares with what the generator knows: all three must have found the chain that it made."""
     sample, newest = show.sample, show.sample.snapshots[-1]
+    root, last = newest.root_hash.hex(), sample.last_version
+    expected = (last, root, newest.usage.items, sample.accumulator_roots[last].hex())
     for _, result in show.commands():
-        expected = (sample.last_version, newest.root_hash.hex(), newest.usage.items)
-        found = (result.target_version, result.state_root_hash, result.state_items)
+        found = (
+            result.target_version,
+            result.state_root_hash,
+            result.state_items,
+            result.accumulator_root_hash,
+        )
         if found != expected:
             raise RestoreError(
                 f"{result.command} found another state than was made", expected=expected, found=found

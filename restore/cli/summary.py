@@ -9,11 +9,11 @@ from restore.cli.output import Answer, table
 from restore.report.figures import show_bytes, show_seconds
 
 if TYPE_CHECKING:
-    from restore.report.result import Result, UsageResult
+    from restore.report.result import Result
 
 _TRUST = {
     "waypoint": "a trusted waypoint",
-    "genesis": "the backup's own genesis (--trust-genesis)",
+    "genesis": "its own genesis, taken on trust",
     "none": "NOTHING: ledger infos were not checked",
 }
 
@@ -34,18 +34,17 @@ def answer_of_restore(result: Result, folder: Path | None) -> Answer:
 
 def result_table(result: Result) -> str:
     """What the database, or the backup, holds."""
-    state = usage = None
-    if result.state_items is not None:
-        state = f"{result.state_items:,} items, {show_bytes(result.state_bytes or 0)}"
-        state += f", at version {result.snapshot_version}"
+    state = later = None
+    if result.state_items is not None and result.state_bytes is not None:
+        state = _usage(result.state_items, result.state_bytes)
     if result.usage_at_target is not None and result.target_version != result.snapshot_version:
-        usage = _usage(result.usage_at_target)
+        later = _usage(result.usage_at_target.items, result.usage_at_target.bytes)
     return table(
         [
             ("version", result.target_version),
-            ("state", state),
+            (f"state at {result.snapshot_version}", state),
             ("state root hash", result.state_root_hash),
-            ("state at version", usage),
+            (f"state at {result.target_version}", later),
             ("transactions", None if result.transactions is None else f"{result.transactions:,}"),
             ("epoch endings", result.epochs),
             ("proven up to", result.ledger_version),
@@ -55,5 +54,5 @@ def result_table(result: Result) -> str:
     )
 
 
-def _usage(usage: UsageResult) -> str:
-    return f"{usage.items:,} items, {show_bytes(usage.bytes)}"
+def _usage(items: int, size: int) -> str:
+    return f"{items:,} items, {show_bytes(size)}"

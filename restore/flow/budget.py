@@ -169,9 +169,9 @@ class Lease:
             if waiter in account.waiters:
                 # Cancelled while waiting. It leaves the queue, and whoever stood behind it may fit now.
                 account.waiters.remove(waiter)
-            elif self._was_granted(waiter):
+            elif not waiter.future.cancelled() and not account.closed:
                 # Granted and then cancelled within one tick: the amount is booked and nobody will use it.
-                # It is passed on.
+                # It is passed on. (Closed in between: `close` gave it back with the rest.)
                 book.move(account, -amount)
             # The third order, cancelled and then freed within one tick: the future was cancelled at once, so
             # `serve` skipped it and dropped it from the queue. Nothing is booked.
@@ -207,11 +207,6 @@ class Lease:
                 waiter.future.set_exception(self._closed_error())
         account.waiters.clear()
         book.serve()
-
-    def _was_granted(self, waiter: _Waiter) -> bool:
-        """Whether the amount of a waiter that left the queue is booked; `close` gives back what it finds."""
-        future = waiter.future
-        return not future.cancelled() and future.exception() is None and not self._account.closed
 
     def _check(self, amount: int) -> None:
         if self._account.closed:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -62,7 +64,8 @@ class _Stop:
         if self.received is not None:
             raise asyncio.CancelledError
         try:
-            return await main()
+            with _woken_by_signals(loop):
+                return await main()
         finally:
             # From here on nothing is left to cancel: the loop closes, and a late signal must not touch it.
             self._cancel = None
@@ -73,8 +76,30 @@ class _Stop:
             os._exit(EXIT_SECOND_SIGNAL)
         self.received = signal.Signals(number)
         if self._cancel is not None:
-            # Thread-safe means signal-safe here: it also wakes a loop that sleeps in its poll.
             self._cancel()
+
+
+@contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Makes a signal end the poll that the loop sleeps in, so that its handler runs now."""
+    # A handler in Python only runs when the main thread does. A signal that comes just before the poll, or to
+    # another thread, does not interrupt that poll; the byte that the interpreter writes here at once does.
+    # (The loop's own means, `add_signal_handler`, would take the place of our handlers.)
+    read, write = socket.socketpair()
+    with read, write:
+        for end in (read, write):
+            end.settimeout(0)
+
+        def drain() -> None:
+            read.recv(4096)  # a function in Python, not `recv` itself: handlers run between its instructions
+
+        found = signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(read, drain)
+        try:
+            yield
+        finally:
+            loop.remove_reader(read)
+            signal.set_wakeup_fd(found)  # uvloop's, which wants it back when it stops
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -115,7 +115,7 @@ class OrderedStream(Generic[T, R]):
         # told to it as a cancellation. Cancelling the tasks ourselves is not enough: an error in one's
         # clean-up would then count as the group's first, and until Python 3.13 the group would leave a cancel
         # request on us that nobody made.
-        leaving = error or asyncio.CancelledError()
+        leaving = asyncio.CancelledError() if error is None else error
         meanwhile = CancelRequests()
         failure: BaseException | None = None
         try:

@@ -2,8 +2,12 @@
 
 Epoch endings are added in order. Each is vouched for by a trusted waypoint of its version, or else by the
 validators that the epoch ending before it announced; epoch 0 is unsigned, so without a waypoint it stands on
-the user's word. Any ledger info of a proof file is then checked against the validators of its epoch; one that
-cannot be checked is refused.
+the user's word. Any ledger info of a proof file is then checked against the validators of its epoch, who have
+no say beyond its end; one that cannot be checked is refused.
+
+With a later waypoint alone, the epochs before it are made up as easily as their epoch 0. So nothing of what is
+restored may rest on them: snapshots lie at or above the waypoint, and the validators of an epoch vouch for no
+version after it.
 
 Source: spec/ledger-hashing.md section 9; design.md, Trust.
 """
@@ -36,10 +40,15 @@ class TrustPolicy:
 
     @property
     def name(self) -> str:
-        """What the proofs end in: "waypoint", "genesis" or "none"."""
+        """What the proofs end in: "waypoint", "genesis" or "none".
+
+        Beside a genesis taken on trust only a waypoint of version 0 counts: others need not vouch for anything.
+        """
         if self.skip:
             return "none"
-        return "waypoint" if self.waypoints else "genesis"
+        if self.genesis and all(waypoint.version > 0 for waypoint in self.waypoints):
+            return "genesis"
+        return "waypoint"
 
     def check(self) -> None:
         """Refuses a policy that trusts nothing, or contradicts itself.
@@ -73,9 +82,9 @@ class TrustedHistory:
         self._trusted = {waypoint.version: waypoint for waypoint in policy.waypoints}
         self._matched: list[int] = []
         self._genesis: bytes | None = None
+        self._ends: list[int] = []
         self._roots: dict[int, bytes] = {}
         self._validators: dict[int, bytes] = {}
-        self._epochs = 0
         self._parse = lru_cache(maxsize=4)(EpochState.parse)  # neighbouring proofs are of the same epochs
 
     @property
@@ -86,7 +95,7 @@ class TrustedHistory:
     @property
     def epochs(self) -> int:
         """Epoch endings added so far; the next one must be of this epoch."""
-        return self._epochs
+        return len(self._ends)
 
     def extend(self, signed: SignedLedgerInfo) -> None:
         """Adds the ending of the next epoch.
@@ -96,15 +105,19 @@ class TrustedHistory:
             fail.
         """
         info = signed.info
-        if info.epoch != self._epochs:
+        if info.epoch != self.epochs:
             raise TrustError(
-                "ledger info of another epoch", version=info.version, expected=self._epochs, found=info.epoch
+                "ledger info of another epoch", version=info.version, expected=self.epochs, found=info.epoch
             )
         if info.next_epoch_state is None:
             raise TrustError("ledger info does not end its epoch", version=info.version, found=info.epoch)
-        last = next(reversed(self._roots), None)
-        if last is not None and info.version <= last:
-            raise TrustError("epoch ends before the one it follows", version=info.version, found=last)
+        if self._ends and info.version <= self._ends[-1]:
+            raise TrustError(
+                "epoch does not end after the one it follows",
+                version=info.version,
+                expected=f"above {self._ends[-1]}",
+                found=info.version,
+            )
         if not self._is_trusted(signed) and info.epoch > 0:
             verify_signatures(signed, self._parse(self._validators[info.epoch]), self._domain)
         if info.epoch == 0:
@@ -113,7 +126,7 @@ class TrustedHistory:
             self._validators.pop(info.epoch, None)
         self._roots[info.version] = info.executed_state_id
         self._validators[info.epoch + 1] = info.next_epoch_state.raw
-        self._epochs += 1
+        self._ends.append(info.version)
 
     def verify(self, signed: SignedLedgerInfo) -> None:
         """Checks a ledger info that came with a proof file.
@@ -135,11 +148,19 @@ class TrustedHistory:
         validators = self._validators.get(info.epoch)
         if validators is None:
             raise TrustError(
-                "ledger info is of an epoch that the backup's epoch endings do not reach",
+                "ledger info is of an epoch whose validators are not known",
                 version=info.version,
-                expected=f"an epoch up to {self._epochs}",
+                expected=f"epoch {min(self._validators, default=0)} to {self.epochs}",
                 found=info.epoch,
                 hint="restore to a version within the known epochs, or use a newer replica",
+            )
+        # Former validators, or those of made-up epochs before the first waypoint, could sign anything today.
+        if info.epoch < self.epochs and info.version > self._ends[info.epoch]:
+            raise TrustError(
+                "ledger info lies beyond the end of its epoch",
+                version=info.version,
+                expected=f"version {self._ends[info.epoch]} or below in epoch {info.epoch}",
+                found=info.version,
             )
         verify_signatures(signed, self._parse(validators), self._domain)
 
@@ -156,7 +177,8 @@ class TrustedHistory:
                 genesis itself is trusted.
 
         Raises:
-            TrustError: a waypoint matched nothing, or a snapshot lies before all matches.
+            TrustError: a waypoint matched nothing, none lies at or below the target, or a snapshot lies before
+            all matches.
         """
         if self._policy.skip:
             return
@@ -167,9 +189,15 @@ class TrustedHistory:
                 )
         if self._policy.genesis:
             return
-        earliest = min(self._matched, default=None)
+        if not self._matched:
+            raise TrustError(
+                "every trusted waypoint lies above the target",
+                expected=f"at or below {target}",
+                found=min(self._trusted),
+            )
+        earliest = min(self._matched)
         for version in snapshots:
-            if earliest is None or version < earliest:
+            if version < earliest:
                 raise TrustError(
                     "the state snapshot lies before every trusted waypoint",
                     version=version,

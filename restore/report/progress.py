@@ -74,7 +74,11 @@ class Meter:
         parts = [f"{done} {self._unit}"]
         if self.total:
             parts.append(f"{100 * self.done // self.total} %")
-        parts += [show_bytes(self._size), f"{rate:,.0f} {self._unit}/s", f"{show_bytes(byte_rate)}/s"]
+        speeds = [f"{rate:,.0f} {self._unit}/s"]
+        if self._size:  # not every phase reads files
+            parts.append(show_bytes(self._size))
+            speeds.append(f"{show_bytes(byte_rate)}/s")
+        parts += speeds
         left = self.seconds_left(now)
         parts.append(f"ETA {'unknown' if left is None else show_seconds(left)}")
         return ", ".join(parts)
@@ -84,7 +88,9 @@ class Meter:
         parts = [f"{self.done:,} {self._unit}"]
         if self._done_before:
             parts.append(f"{self._done_before:,} of them from an earlier run")
-        parts += [show_bytes(self._size), show_seconds(now - self.started)]
+        if self._size:
+            parts.append(show_bytes(self._size))
+        parts.append(show_seconds(now - self.started))
         return ", ".join(parts)
 
 

@@ -118,6 +118,7 @@ class _Builder:
             auxiliary_from=next(first for first, last in ranges if spec.format_of(last) == "V1"),
         )
         self._handles = EventHandles()
+        self._begun_epoch = 0
         self._round = 0
         self._height = 0
         self._timestamp_usecs = FIRST_TIMESTAMP_USECS
@@ -173,7 +174,6 @@ class _Builder:
 
     def _epoch(self, epoch: int, last: int) -> BlockEnd:
         """A whole epoch, which ends at version `last`."""
-        self._round = 0
         if epoch % 2:
             self._blocks(epoch, last - 1)
             block = self._begin_block(epoch, starts_next_epoch=True, is_checkpoint=True)
@@ -218,8 +218,9 @@ class _Builder:
         source, newer = self._source, self._is_newer(epoch)
         signers = self._validators.signers(epoch)
         failed = tuple(source.below(len(signers)) for _ in range(2 if source.one_in(10) else 0))
-        is_first = self._round == 0
-        self._round += 1 + len(failed)
+        is_first = epoch != self._begun_epoch
+        self._begun_epoch = epoch
+        self._round = 1 + len(failed) + (0 if is_first else self._round)
         self._height += 1
         self._timestamp_usecs += source.between(100_000, 400_000)
         block = Block(

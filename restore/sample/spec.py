@@ -53,7 +53,7 @@ class SampleSpec:
     snapshot_chunks: int = 8
     transactions_per_backup: int = 80
     transaction_chunk_bytes: int = 32 << 10
-    epochs_per_backup: int = 2
+    epochs_per_backup: int = 3
 
     @property
     def last_version(self) -> int:
@@ -146,7 +146,7 @@ class SampleBackup:
         snapshots: in order of their versions.
         state_roots: state root by version, for every checkpoint.
         usages: usage after each version from 0 to the last.
-        accumulator_roots: transaction accumulator root by version, for every ledger info in the backup.
+        accumulator_roots: root of the transaction accumulator after each version from 0 to the last.
     """
 
     spec: SampleSpec
@@ -155,7 +155,7 @@ class SampleBackup:
     snapshots: tuple[SampleSnapshot, ...]
     state_roots: dict[int, bytes]
     usages: tuple[Usage, ...]
-    accumulator_roots: dict[int, bytes]
+    accumulator_roots: tuple[bytes, ...]
 
     @property
     def genesis_waypoint(self) -> Waypoint:

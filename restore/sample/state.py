@@ -20,7 +20,7 @@ from restore.crypto.digest import sha3_256_many
 from restore.ledger.hashes import Domain
 from restore.ledger.state import StateItem, Usage, hash_keys, hash_values, item_usage, key_size
 from restore.sample.items import ItemMaker, encode_value
-from restore.sample.spool import Spool
+from restore.sample.spool import SPILL_BYTES, Spool
 from restore.sample.tree import BUCKETS, Node, StateTree
 from restore.wire.records import LENGTH_BYTES
 
@@ -81,13 +81,16 @@ class ColdState:
     Args:
         domain: the network's hashes.
         folder: for the buckets.
+        spill_bytes: of a bucket that are kept in memory.
 
-    Bounds: one bucket (1/256 of the items) and SPILL_BYTES for each.
+    Bounds: one bucket (1/256 of the items) and `spill_bytes` for each.
     """
 
-    def __init__(self, domain: Domain, folder: Path) -> None:
+    def __init__(self, domain: Domain, folder: Path, *, spill_bytes: int = SPILL_BYTES) -> None:
         self._domain = domain
-        self._buckets = [Spool(folder / f"bucket-{number:02x}") for number in range(BUCKETS)]
+        self._buckets = [
+            Spool(folder / f"bucket-{number:02x}", spill_bytes=spill_bytes) for number in range(BUCKETS)
+        ]
         self.usage = Usage()
         self.sizes = RecordSizes()
 

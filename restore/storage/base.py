@@ -118,7 +118,7 @@ async def read_file(storage: Storage, handle: FileHandle, *, max_bytes: int) -> 
     """Reads a small file whole.
 
     Raises:
-        FormatError: it is longer than `max_bytes`; no more than that was read.
+        FormatError: it is longer than `max_bytes`; at most one piece beyond that was read.
     """
     pieces: list[bytes] = []
     room = max_bytes

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, TypeVarTuple
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -27,9 +28,11 @@ from restore.errors import (
     EmptyStorageError,
     ManifestError,
     MissingFileError,
+    ResourceError,
     RestoreError,
     StorageUnavailableError,
     UnsafePathError,
+    UsageError,
 )
 from restore.flow.threads import shielded
 from restore.storage.base import PIECE_BYTES, BackupHandle, FileHandle, FileReader, FileWriter, Storage
@@ -40,18 +43,25 @@ RETIRED_FOLDER = "metadata_backup"
 Opener: TypeAlias = Callable[[str, int], int]
 """As `os.open`: a path and flags, a descriptor."""
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 _ERRORS: dict[int, type[RestoreError]] = {
     errno.ENOENT: MissingFileError,
     errno.ENOTDIR: MissingFileError,
     errno.EISDIR: MissingFileError,
+    errno.ENAMETOOLONG: MissingFileError,
     errno.ELOOP: UnsafePathError,
+    errno.EEXIST: ManifestError,
     errno.EACCES: AccessDeniedError,
     errno.EPERM: AccessDeniedError,
     errno.EROFS: AccessDeniedError,
     errno.ENOSPC: DiskFullError,
     errno.EDQUOT: DiskFullError,
     errno.EFBIG: DiskFullError,
-    errno.EEXIST: ManifestError,
+    errno.EMFILE: ResourceError,
+    errno.ENFILE: ResourceError,
+    errno.ENOMEM: ResourceError,
 }
 
 
@@ -61,6 +71,9 @@ class LocalFs(Storage):
     Args:
         root: the folder.
         opener: opens files for reading; `os.open` unless a test says otherwise.
+
+    Cancellation: a call that a thread has begun is awaited to its end; no file stays open.
+    Bounds: threads are those of the event loop, which ends them when it is closed.
     """
 
     def __init__(self, root: Path, *, opener: Opener = os.open) -> None:
@@ -69,32 +82,40 @@ class LocalFs(Storage):
 
     @property
     def identity(self) -> str:
-        """The folder's absolute path."""
-        return f"file://{self._root.absolute()}"
+        """The folder's path, absolute and without links."""
+        return f"file://{os.path.realpath(self._root)}"
 
     @asynccontextmanager
     async def open_for_read(self, handle: FileHandle) -> AsyncIterator[FileReader]:
         """Opens a file for the length of a block; see `Storage`."""
-        path = await asyncio.to_thread(self._path, handle)
-        with _failures(handle):
-            # Closing is one more hop to a thread: shielded, so that a cancelled reader closes its file too.
-            file = await shielded(aiofiles.open(path, "rb", buffering=0, opener=self._opener))
+        path = self._root / check_handle(handle)
+        opened: list[AsyncFileIO] = []
+
+        def open_inside(_path: str, flags: int) -> int:
+            return self._opener(str(self._inside(handle)), flags)
+
+        async def open_file() -> None:
+            opened.append(await aiofiles.open(path, "rb", buffering=0, opener=open_inside))
+
         try:
             with _failures(handle):
-                yield _LocalReader(handle, file, os.fstat(file.fileno()).st_size)
+                # The result of a shielded call is lost when its caller is cancelled; `opened` keeps the file.
+                await shielded(open_file())
+            yield _LocalReader(handle, opened[0])
         finally:
-            await shielded(file.close())
+            for file in opened:
+                with _failures(handle):
+                    await shielded(file.close())
 
     async def size_of(self, handle: FileHandle) -> int | None:
         """Bytes of a file; see `Storage`."""
-        path = await asyncio.to_thread(self._path, handle)
         with _failures(handle):
-            return path.stat().st_size
+            return await _in_thread(lambda: self._inside(handle).stat().st_size)
 
     async def create_backup(self, name: str) -> BackupHandle:
         """Creates the backup's folder, durably."""
         with _failures(name):
-            await shielded(asyncio.to_thread(make_directory_durably, self._root / check_name(name)))
+            await _in_thread(make_directory_durably, self._root / check_name(name))
         return name
 
     @asynccontextmanager
@@ -102,21 +123,22 @@ class LocalFs(Storage):
         """Writes a new file in a block; see `Storage`."""
         handle = f"{check_name(backup)}/{check_name(name)}"
         file = DurableFile(self._root / handle, overwrite=False)
-        with _failures(handle):
-            await shielded(asyncio.to_thread(file.__enter__))
-            try:
-                yield _LocalWriter(handle, file)
-            except BaseException as error:
-                await shielded(asyncio.to_thread(file.__exit__, type(error), error, None))
-                raise
-            await shielded(asyncio.to_thread(file.__exit__, None, None, None))
+        try:
+            with _failures(handle):
+                await _in_thread(file.open)
+            yield _LocalWriter(handle, file)
+            with _failures(handle):
+                await _in_thread(file.publish)
+        finally:
+            with _failures(handle):
+                await _in_thread(file.discard)
 
     async def save_metadata_lines(self, name: str, lines: Sequence[str]) -> FileHandle:
         """Writes one metadata file; see `Storage`."""
         handle = f"{METADATA_FOLDER}/{check_name(name)}"
         data = "".join(f"{check_line(line)}\n" for line in lines).encode()
         with _failures(handle):
-            await shielded(asyncio.to_thread(_save_new, self._root / handle, data))
+            await _in_thread(self._save_new, handle, data)
         return handle
 
     async def list_metadata_files(self) -> list[FileHandle]:
@@ -124,48 +146,81 @@ class LocalFs(Storage):
 
         Raises:
             EmptyStorageError: there is no folder, or none for metadata.
+            UnsafePathError: a name that no handle can have.
             AccessDeniedError, StorageUnavailableError: it cannot be listed.
         """
         folder = self._root / METADATA_FOLDER
         with _failures(str(folder)):
             try:
-                names = await asyncio.to_thread(os.listdir, folder)
-            except FileNotFoundError as error:
+                names = await _in_thread(os.listdir, folder)
+            except (FileNotFoundError, NotADirectoryError) as error:
                 raise EmptyStorageError("storage holds no backup", file=str(folder)) from error
-        return sorted(f"{METADATA_FOLDER}/{name}" for name in names if not name.startswith("."))
+        return sorted(check_handle(f"{METADATA_FOLDER}/{name}") for name in names if not name.startswith("."))
 
     async def backup_metadata_file(self, handle: FileHandle) -> None:
-        """Moves a metadata file to the retired ones, durably."""
-        path = await asyncio.to_thread(self._path, handle)
-        with _failures(handle):
-            await shielded(asyncio.to_thread(_retire, path, self._root / RETIRED_FOLDER))
+        """Moves a metadata file to the retired ones, durably.
 
-    def _path(self, handle: FileHandle) -> Path:
-        """Where a handle leads: inside the folder, whatever links lie on the way.
+        Raises:
+            UsageError: it is another file's handle.
+        """
+        folder, _, name = handle.rpartition("/")
+        if folder != METADATA_FOLDER:
+            raise UsageError("only metadata files can be retired", file=handle)
+        with _failures(handle):
+            await _in_thread(self._retire, check_handle(handle), name)
+
+    def _inside(self, handle: FileHandle) -> Path:
+        """Where a handle leads: to a file inside the folder, whatever links lie on the way.
 
         Raises:
             UnsafePathError: it leaves the folder, or its links never end.
+            MissingFileError: what is there is no file.
         """
         path = self._root / check_handle(handle)
-        with _failures(handle):
-            try:
-                real = path.resolve(strict=True)
-            except RuntimeError as error:  # what Python 3.11 and 3.12 say of a loop of links
-                raise UnsafePathError("links never end", file=handle) from error
-            if not real.is_relative_to(self._root.resolve()):
-                raise UnsafePathError("link leads out of the storage", file=handle, found=real)
+        try:
+            real = path.resolve(strict=True)
+        except RuntimeError as error:  # what Python 3.11 and 3.12 say of a loop of links
+            raise UnsafePathError("links never end", file=handle) from error
+        if not real.is_relative_to(self._root.resolve()):
+            raise UnsafePathError("link leads out of the storage", file=handle, found=real)
+        if not stat.S_ISREG(real.stat().st_mode):
+            # A folder cannot be read; to open a named pipe would never end.
+            raise MissingFileError("not a file", file=handle)
         return real
+
+    def _save_new(self, handle: FileHandle, data: bytes) -> None:
+        """Writes a metadata file that may be there already with the same content."""
+        path = self._root / handle
+        make_directory_durably(path.parent)
+        try:
+            # Other tools list whatever is in the folder of metadata: unfinished files stay out of it.
+            with DurableFile(path, overwrite=False, temporary_folder=self._root) as file:
+                file.write(data)
+        except FileExistsError:
+            if self._inside(handle).read_bytes() != data:
+                raise ManifestError(
+                    "metadata file exists with other content",
+                    hint="it is kept; give the new one another name",
+                ) from None
+
+    def _retire(self, handle: FileHandle, name: str) -> None:
+        self._inside(handle)
+        retired = self._root / RETIRED_FOLDER
+        make_directory_durably(retired)
+        (self._root / handle).replace(retired / name)
+        sync_folder(retired)
+        sync_folder(self._root / METADATA_FOLDER)
 
 
 class _LocalReader(FileReader):
-    def __init__(self, handle: FileHandle, file: AsyncFileIO, size: int) -> None:
+    def __init__(self, handle: FileHandle, file: AsyncFileIO) -> None:
         self._handle = handle
         self._file = file
-        self._size = size
 
     @property
     def size(self) -> int:
-        return self._size
+        with _failures(self._handle):
+            return os.fstat(self._file.fileno()).st_size
 
     async def read_piece(self) -> bytes:
         with _failures(self._handle):
@@ -184,27 +239,12 @@ class _LocalWriter(FileWriter):
 
     async def write(self, data: bytes) -> None:
         with _failures(self._handle):
-            await shielded(asyncio.to_thread(self._file.write, data))
+            await _in_thread(self._file.write, data)
 
 
-def _save_new(path: Path, data: bytes) -> None:
-    """Writes a file that may be there already with the same content."""
-    make_directory_durably(path.parent)
-    try:
-        with DurableFile(path, overwrite=False) as file:
-            file.write(data)
-    except FileExistsError:
-        if path.read_bytes() != data:
-            raise ManifestError(
-                "metadata file exists with other content", hint="it is kept; give the new one another name"
-            ) from None
-
-
-def _retire(path: Path, folder: Path) -> None:
-    make_directory_durably(folder)
-    path.replace(folder / path.name)
-    sync_folder(folder)
-    sync_folder(path.parent)
+async def _in_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Runs `function(*args)` in a thread of the event loop, to its end even while cancelled."""
+    return await shielded(asyncio.to_thread(function, *args))
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from restore.errors import FormatError, UnsafePathError, UsageError
 
 _SHELL_SAFE = re.compile(r"\A[a-zA-Z0-9][a-zA-Z0-9._-]{2,126}\Z")
 
+_SUFFIX = re.compile(r"\A[0-9a-f]{4}\Z")
+
 METADATA_FOLDER = "metadata"
 
 
@@ -25,6 +27,17 @@ def check_name(name: str) -> str:
     return name
 
 
+def backup_name(base: str, *, suffix: str) -> str:
+    """The name of a backup's folder: its base and four hexadecimal digits, another for another try.
+
+    Raises:
+        UsageError: it is not safe, or the suffix is something else.
+    """
+    if not _SUFFIX.match(suffix):
+        raise UsageError("suffix of a backup is not four hexadecimal digits", found=repr(suffix))
+    return check_name(f"{base}.{suffix}")
+
+
 def check_handle(handle: str) -> str:
     """Returns the handle of a file, if it stays inside the storage: relative, without "." or "..".
 
@@ -33,7 +46,9 @@ def check_handle(handle: str) -> str:
     """
     parts = handle.split("/")
     if any(part in {"", ".", ".."} for part in parts) or not handle.isprintable() or "\\" in handle:
-        raise UnsafePathError("file handle leaves the storage", file=handle)
+        # Escaped, lest a control character in a manifest reach the operator's terminal.
+        name = handle if handle.isprintable() else ascii(handle)
+        raise UnsafePathError("file handle leaves the storage", file=name)
     return handle
 
 

@@ -152,13 +152,13 @@ class Instance:
         Raises:
             DiskFullError: there is no room; the instance takes no more writes, and closes as it is.
         """
-        batch = WriteBatch(raw_mode=True)
+        database, batch = self._live(), WriteBatch(raw_mode=True)
         for family, pairs in rows.items():
             handle = self._handles[family]
             for key, value in pairs:
                 batch.put(key, value, handle)
         if not batch.is_empty():
-            self._change(partial(self._live().write, batch, self._sync))
+            self._change(partial(database.write, batch, self._sync))
 
     def ingest(self, family: str, files: Sequence[Path]) -> None:
         """Moves table files in, durably: all or none. They must not overlap each other."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"\w+|[<>,]")
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
 @cache
 def layouts() -> dict[str, Layout]:
     """All layouts by the name of their type."""
-    lines = Path(__file__).with_name("layouts.txt").read_text("utf-8").splitlines()
+    lines = files("restore.wire").joinpath("layouts.txt").read_text("utf-8").splitlines()
     table = dict(_parsed(line) for line in lines if line and not line.startswith("#"))
     uses = {name: _names(layout) & table.keys() for name, layout in table.items()}
     reaches = {name: _reachable(name, uses) for name in table}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from restore.cli.main import main
+from restore.sample.backup import write_sample
+from restore.sample.spec import SampleBackup, SampleSpec
 
 WAYPOINT = "0:6072b68a942aace147e0655c5704beaa255c84a7829baa4e72a500f1516584c4"
 WRONG_WAYPOINT = WAYPOINT.replace("6072", "6073")
@@ -239,6 +242,52 @@ def test_the_answer_for_people(genesis: Path, tmp_path: Path, capfd: pytest.Capt
     assert out.startswith(f"restored into {target} in ")
     assert STATE_ROOT in out
     assert "1,394 items" in out
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleBackup:
+    """A generated chain whose newest transactions lie above its newest snapshot."""
+    folder = tmp_path_factory.mktemp("sample")
+    return asyncio.run(write_sample(SampleSpec(), folder / "backup"))
+
+
+def test_a_target_above_the_snapshot(sample: SampleBackup, tmp_path: Path, run: Run) -> None:
+    trust = ("--trust-waypoint", sample.genesis_waypoint)
+    flags = ("--local-fs-dir", sample.root, "--target-db-dir", tmp_path / "db", *trust)
+    newest, last = sample.snapshots[-1], sample.last_version
+    code, found = run("bootstrap-db", *flags)
+    assert code == 0
+    assert (found["target_version"], found["snapshot_version"]) == (last, newest.version)
+    assert found["state_root_hash"] == newest.root_hash.hex()
+    assert (found["state_items"], found["state_bytes"]) == (newest.usage.items, newest.usage.bytes)
+    usage = sample.usages[last]
+    assert found["usage_at_target"] == {"items": usage.items, "bytes": usage.bytes}
+    assert found["accumulator_root_hash"] == sample.accumulator_roots[last].hex()
+
+    code, checked = run("verify-db", tmp_path / "db", *trust)
+    assert code == 0
+    described = found.keys() - {"command", "seconds"}
+    assert {name: checked[name] for name in described} == {name: found[name] for name in described}
+
+    code, other = run("bootstrap-db", *flags, "--target-version", newest.version)
+    assert (code, other["error"]) == (2, "ForeignTargetError")
+
+
+def test_a_history_that_starts_before_the_snapshot(
+    sample: SampleBackup, tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    older, newest = sample.snapshots[-2:]
+    start = ("--local-fs-dir", sample.root, "--ledger-history-start-version", older.version + 1)
+    code, planned = run("plan", *start)
+    assert (code, planned["kv_snapshot_version"], planned["snapshot_version"]) == (
+        0,
+        older.version,
+        newest.version,
+    )
+    trust = ("--trust-waypoint", sample.genesis_waypoint)
+    code, found = run("bootstrap-db", *start, "--target-db-dir", tmp_path / "db", *trust)
+    assert (code, found["state_root_hash"]) == (0, newest.root_hash.hex())
+    assert run("verify-db", tmp_path / "db")[0] == 0
 
 
 def test_the_demo_shows_all_of_it(tmp_path: Path, run: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ BOTH_LOOPS = pytest.mark.parametrize("loop", LOOPS)
 BOTH_SIGNALS = pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
 
 PRELUDE = """
-import asyncio, os, signal, sys, time
+import asyncio, os, signal, sys
 if {without_uvloop}:
     sys.modules["uvloop"] = None
 from restore.errors import RestoreError
@@ -134,7 +134,7 @@ def test_second_signal_ends_a_process_whose_loop_is_stuck(loop: str) -> None:
         signal.signal(signal.SIGTERM, note_first)
         say("stuck")
         while True:
-            time.sleep(60)
+            pass
     """
     with child(loop, main) as (process, said):
         heard(said, "stuck")
@@ -177,6 +177,36 @@ def test_worker_thread_finishes_its_step_before_the_run_ends(loop: str) -> None:
         heard(said, "durable")
         heard(said, "caller unwinds")
         heard(said, "InterruptedRunError - stopped by a signal: found SIGINT")
+        assert process.wait() == 75
+
+
+@BOTH_LOOPS
+def test_signal_that_reaches_another_thread_wakes_the_loop(loop: str) -> None:
+    main = """
+    import threading
+    noticed = threading.Event()
+
+    def notice(number, frame):
+        handle(number, frame)
+        noticed.set()
+
+    def function_of_main_thread():
+        return sys._current_frames()[threading.main_thread().ident].f_code.co_name
+
+    def step():
+        while function_of_main_thread() not in ("select", "run"):  # the poll of asyncio, or of uvloop
+            pass
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        noticed.wait()
+
+    async def main():
+        global handle
+        handle = signal.signal(signal.SIGTERM, notice)
+        async with Workers(1) as workers:
+            await workers.run(step)
+    """
+    with child(loop, main) as (process, said):
+        heard(said, "InterruptedRunError - stopped by a signal: found SIGTERM")
         assert process.wait() == 75
 
 

@@ -58,6 +58,11 @@ def restore_sample(
         target_version=target_version,
         history_start=history_start,
     )
+    return restore_request(request, report)
+
+
+def restore_request(request: BootstrapRequest, report: Report = silent) -> Result:
+    """Restores what is asked for, in this process."""
     return run(lambda: bootstrap(request, report))
 
 

@@ -15,12 +15,37 @@ from restore.report.result import Result
 from restore.sample.spec import SampleBackup
 from tests.restoring.commands import restore_and_die, restore_sample
 
-VARIANTS = ("T = V", "T > V", "K < V < T")
-
-STEPS = (
-    "mark",
+SNAPSHOT_AND_LEDGER = (
     "ledger infos",
+    "mark",
+    "snapshot values",
+    "snapshot progress",
+    "snapshot nodes",
+    "snapshot root",
+    "snapshot usage",
+    "frozen subtrees",
+    "write sets",
+    "transaction infos",
+    "transactions",
+    "auxiliary infos",
+    "events",
+    "ledger metadata",
+    "transaction accumulator",
+    "pruner progress",
+    "state progress",
+    "ledger progress",
+    "overall progress",
+    "tables",
 )
+
+STEPS = {
+    "T = V": SNAPSHOT_AND_LEDGER,
+    "T > V": (*SNAPSHOT_AND_LEDGER, "state values"),
+    "K < V < T": (*SNAPSHOT_AND_LEDGER, "state values"),
+}
+"""Every durable step of each kind of restore, by the names that `report.events.Durable` gives them."""
+
+VARIANTS = tuple(STEPS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def test_replay_gives_the_state_usage_and_stale_rows_of_a_dict(
         # A crash after the write: all rows are there already, those of later versions too.
         assert apply(store, first + start, batches[start : start + size], usage) == replayed
         usage = replayed.usage
-    since = {key: first - 1 for key in before}
+    since = dict.fromkeys(before, first - 1)
     stale: set[bytes] = set()
     for version, changes in enumerate(batches, first):
         for key, value in changes.items():

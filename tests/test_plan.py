@@ -1,0 +1,485 @@
+"""What is reachable from a backup, and why not more.
+
+In these backups epoch e ends at version 100 * e, where its snapshot is, so epoch 0 is version 0 alone.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restore.catalog.entries import Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+from restore.catalog.view import Gap, MetadataView
+from restore.errors import UnreachableError
+from restore.plan import MAX_REPLAY_DISTANCE, Plan, PlanRequest, make_plan
+
+
+def endings(first: int, last: int) -> EpochEndingEntry:
+    return EpochEndingEntry(first, last, 100 * first, 100 * last, f"epochs {first}-{last}")
+
+
+def state(epoch: int, version: int | None = None) -> StateSnapshotEntry:
+    version = 100 * epoch if version is None else version
+    return StateSnapshotEntry(epoch, version, f"state {version}")
+
+
+def saved(first: int, last: int, copy: str = "") -> TransactionEntry:
+    return TransactionEntry(first, last, f"transactions {first}-{last}{copy}")
+
+
+BACKUP: tuple[Entry, ...] = (
+    endings(0, 0),
+    endings(1, 3),
+    endings(4, 5),
+    state(0),
+    state(2),
+    state(4),
+    saved(0, 0),
+    saved(1, 150),
+    saved(151, 300),
+    saved(301, 450),
+    saved(451, 560),
+)
+"""Whole: five epochs that ended, and a head of 60 versions."""
+
+
+def plan_of(
+    *entries: Entry,
+    target: int | None = None,
+    history: int | None = None,
+    accept_older: bool = False,
+    check_epochs: bool = True,
+) -> Plan:
+    request = PlanRequest(target, history, accept_older=accept_older, check_epochs=check_epochs)
+    return make_plan(MetadataView(entries), request)
+
+
+def refusal(
+    *entries: Entry, target: int | None = None, history: int | None = None, check_epochs: bool = True
+) -> UnreachableError:
+    with pytest.raises(UnreachableError) as caught:
+        plan_of(*entries, target=target, history=history, check_epochs=check_epochs)
+    assert caught.value.exit_code == 21
+    assert caught.value.hint
+    return caught.value
+
+
+def without(*left_out: Entry) -> list[Entry]:
+    assert set(left_out) <= set(BACKUP)
+    return [entry for entry in BACKUP if entry not in left_out]
+
+
+def manifests(plan: Plan) -> list[str]:
+    return [entry.manifest for entry in plan.transactions]
+
+
+def chained(plan: Plan) -> list[str]:
+    return [entry.manifest for entry in plan.epoch_endings]
+
+
+def test_without_a_request_it_is_the_newest_version_on_the_newest_snapshot() -> None:
+    plan = plan_of(*BACKUP)
+    assert (plan.requested, plan.target, plan.snapshot) == (None, 560, state(4))
+    assert (plan.kv_snapshot, plan.snapshots, plan.history_version) == (None, (state(4),), 400)
+    assert manifests(plan) == ["transactions 301-450", "transactions 451-560"]
+    assert plan.first_saved == 301
+    assert chained(plan) == ["epochs 0-0", "epochs 1-3", "epochs 4-5"]
+    assert (plan.notes, plan.gaps) == ((), ())
+
+
+@pytest.mark.parametrize("shuffle", range(5))
+def test_the_order_of_metadata_lines_does_not_matter(shuffle: int) -> None:
+    entries = [*BACKUP, *BACKUP]
+    random.Random(shuffle).shuffle(entries)
+    assert plan_of(*entries) == plan_of(*BACKUP)
+
+
+@pytest.mark.parametrize(
+    ("target", "snapshot", "backups", "epochs"),
+    [
+        (0, 0, ["transactions 0-0"], 1),
+        (1, 0, ["transactions 0-0", "transactions 1-150"], 1),
+        (199, 0, ["transactions 0-0", "transactions 1-150", "transactions 151-300"], 2),
+        (200, 200, ["transactions 151-300"], 2),
+        (399, 200, ["transactions 151-300", "transactions 301-450"], 2),
+        (400, 400, ["transactions 301-450"], 3),
+        (450, 400, ["transactions 301-450"], 3),
+        (451, 400, ["transactions 301-450", "transactions 451-560"], 3),
+        (560, 400, ["transactions 301-450", "transactions 451-560"], 3),
+    ],
+)
+def test_a_requested_version_is_reached_from_the_newest_snapshot_at_or_below_it(
+    target: int, snapshot: int, backups: list[str], epochs: int
+) -> None:
+    plan = plan_of(*BACKUP, target=target)
+    assert (plan.requested, plan.target, plan.snapshot.version) == (target, target, snapshot)
+    assert manifests(plan) == backups
+    assert plan.first_saved == plan.transactions[0].first_version <= snapshot
+    assert chained(plan) == ["epochs 0-0", "epochs 1-3", "epochs 4-5"][:epochs]
+    assert (plan.notes, plan.gaps) == ((), ())
+
+
+def test_a_version_above_all_transactions_is_refused_and_taken_as_the_newest_by_request() -> None:
+    error = refusal(*BACKUP, target=561)
+    assert (error.expected, error.found) == ("561", "560")
+    assert "version 561 is not reachable, only 560 is" in error.message
+    assert "the newest transaction in the backup is 560" in error.message
+    plan = plan_of(*BACKUP, target=10**18, accept_older=True)
+    assert (plan.requested, plan.target, plan.snapshot.version) == (10**18, 560, 400)
+    assert "the newest transaction in the backup is 560" in plan.notes
+
+
+def test_a_version_below_all_snapshots_is_refused_even_if_older_is_welcome() -> None:
+    entries = without(state(0))
+    error = refusal(*entries, target=199)
+    assert "no usable state snapshot at or below version 199" in error.message
+    assert "state snapshots in the backup: [200, 400]" in error.message
+    assert error.expected == "199"
+    assert "at or above one of the snapshots" in (error.hint or "")
+    with pytest.raises(UnreachableError):
+        plan_of(*entries, target=199, accept_older=True)
+
+
+def test_a_backup_without_snapshots_says_so() -> None:
+    assert "snapshots in the backup: none" in refusal(*without(state(0), state(2), state(4))).message
+
+
+@pytest.mark.parametrize("entries", [(), (endings(0, 5), state(4))])
+def test_a_backup_without_transactions_says_so(entries: tuple[Entry, ...]) -> None:
+    assert refusal(*entries).message == "the backup has no transactions"
+
+
+def test_a_gap_after_the_snapshot_ends_the_plan_before_it_and_names_both_neighbours() -> None:
+    gap = Gap("versions", 451, 499, "transactions 301-450", "transactions 500-560")
+    entries = [*without(saved(451, 560)), saved(500, 560)]
+    plan = plan_of(*entries)
+    assert (plan.target, plan.snapshot.version, plan.gaps) == (450, 400, (gap,))
+    assert plan.notes == (
+        "versions 451 to 499 are missing (between transactions 301-450 and transactions 500-560)",
+    )
+    error = refusal(*entries, target=451)
+    assert (error.expected, error.found) == ("451", "450")
+    assert plan.notes[0] in error.message
+    assert plan_of(*entries, target=451, accept_older=True).target == 450
+    assert plan_of(*entries, target=450).gaps == ()
+
+
+def test_a_snapshot_whose_own_transaction_is_missing_is_passed_over() -> None:
+    plan = plan_of(*without(saved(301, 450)))
+    gap = Gap("versions", 301, 450, "transactions 151-300", "transactions 451-560")
+    assert (plan.target, plan.snapshot.version, plan.gaps) == (300, 200, (gap,))
+    assert plan.notes == (
+        "no transactions for the snapshot at 400: versions 301 to 450 are missing "
+        "(between transactions 151-300 and transactions 451-560)",
+        "versions 301 to 450 are missing (between transactions 151-300 and transactions 451-560)",
+    )
+    error = refusal(*without(saved(301, 450)), target=400)
+    assert (error.expected, error.found) == ("400", "300")
+
+
+def test_transactions_that_begin_after_every_snapshot_leave_nothing() -> None:
+    error = refusal(endings(0, 5), state(2), saved(451, 560))
+    assert "versions 200 to 450 are missing (between the beginning and transactions 451-560)" in error.message
+
+
+def test_a_snapshot_above_all_transactions_is_named_when_it_is_asked_for() -> None:
+    error = refusal(*without(saved(301, 450), saved(451, 560)), target=400)
+    assert "no versions from 301 on (the last backup is transactions 151-300)" in error.message
+    assert (error.expected, error.found) == ("400", "300")
+
+
+def test_snapshots_of_epochs_beyond_the_endings_are_not_used_and_nothing_after_the_endings_is() -> None:
+    entries = without(endings(4, 5))
+    plan = plan_of(*entries)
+    assert (plan.target, plan.snapshot.version) == (300, 200)
+    assert plan.notes == (
+        "epoch endings reach epoch 3 at version 300 only; the snapshot at version 400 is of epoch 4",
+    )
+    error = refusal(*entries, target=400)
+    assert (error.expected, error.found) == ("400", "300")
+    assert "the snapshot at version 400 is of epoch 4" in error.message
+    assert plan_of(*entries, target=399).target == 399  # as far as the metadata tells, still in epoch 4
+    assert plan_of(*entries, check_epochs=False).snapshot == state(4)
+
+
+def test_a_snapshot_that_claims_an_epoch_beyond_the_endings_is_not_used() -> None:
+    liar = state(9, 450)
+    plan = plan_of(*BACKUP, liar)
+    assert (plan.target, plan.snapshot) == (560, state(4))
+    assert plan.notes == ("the snapshot at version 450 is of epoch 9, epoch endings reach 5",)
+    assert plan_of(*BACKUP, liar, check_epochs=False).snapshot == liar
+
+
+def test_a_snapshot_of_the_last_epoch_that_ended_is_used() -> None:
+    plan = plan_of(*without(state(4)), state(5))
+    assert (plan.target, plan.snapshot, plan.notes) == (560, state(5), ())
+
+
+def test_the_newest_snapshot_is_the_one_of_the_highest_version_whatever_its_epoch() -> None:
+    assert plan_of(*BACKUP, state(5, 300)).snapshot == state(4)
+
+
+def test_the_head_after_the_last_epoch_that_ended_is_reachable() -> None:
+    assert plan_of(*BACKUP, target=560).target == 560
+
+
+def test_a_gap_in_the_epoch_endings_ends_the_plan_before_it() -> None:
+    entries = without(endings(1, 3))
+    plan = plan_of(*entries)
+    gap = Gap("epochs", 1, 3, "epochs 0-0", "epochs 4-5")
+    assert (plan.target, plan.snapshot.version, plan.gaps) == (0, 0, (gap,))
+    assert chained(plan) == ["epochs 0-0"]
+    assert plan.notes == (
+        "epoch endings are continuous up to version 0 only: "
+        "epochs 1 to 3 are missing (between epochs 0-0 and epochs 4-5)",
+    )
+    assert plan.notes[0] in refusal(*entries, target=1).message
+    assert plan_of(*entries, target=0).notes == ()
+    assert plan_of(*entries, check_epochs=False).target == 560
+
+
+def test_missing_first_epochs_leave_nothing_and_are_named() -> None:
+    entries = without(endings(0, 0))
+    error = refusal(*entries)
+    assert "epochs 0 to 0 are missing (between the beginning and epochs 1-3)" in error.message
+    assert "the snapshot at version 0 is of epoch 0, epoch endings reach none" in error.message
+    assert plan_of(*entries, check_epochs=False).target == 560
+
+
+def test_no_epoch_endings_at_all_leave_nothing_unless_they_are_skipped() -> None:
+    entries = without(endings(0, 0), endings(1, 3), endings(4, 5))
+    error = refusal(*entries)
+    assert "no epochs from 0 on (the last backup is none)" in error.message
+    plan = plan_of(*entries, check_epochs=False)
+    assert (plan.target, plan.epoch_endings, plan.notes, plan.gaps) == (560, (), (), ())
+
+
+FAR = MAX_REPLAY_DISTANCE + 400
+"""The last version that a node opens on the snapshot at 400."""
+
+
+def far_backup(last: int) -> list[Entry]:
+    return [*BACKUP, saved(561, last)]
+
+
+def test_without_a_request_a_ledger_too_far_ahead_is_left_at_the_snapshot() -> None:
+    plan = plan_of(*far_backup(FAR + 1))
+    assert (plan.target, plan.snapshot.version) == (400, 400)
+    assert manifests(plan) == ["transactions 301-450"]
+    assert chained(plan) == ["epochs 0-0", "epochs 1-3", "epochs 4-5"]
+    assert len(plan.notes) == 1
+    assert f"transactions reach {FAR + 1}" in plan.notes[0]
+    assert "the target is the snapshot itself" in plan.notes[0]
+
+
+def test_a_ledger_just_near_enough_is_reached() -> None:
+    for target in (None, FAR):
+        plan = plan_of(*far_backup(FAR), target=target)
+        assert (plan.target, plan.snapshot.version, plan.notes) == (FAR, 400, ())
+
+
+def test_a_requested_version_too_far_ahead_is_refused_with_both_bounds() -> None:
+    error = refusal(*far_backup(FAR + 9), target=FAR + 1)
+    assert (error.expected, error.found) == (str(FAR + 1), str(FAR))
+    assert f"from 400 to {FAR}" in error.message
+    plan = plan_of(*far_backup(FAR + 9), target=FAR + 1, accept_older=True)
+    assert (plan.requested, plan.target, plan.snapshot.version) == (FAR + 1, FAR, 400)
+    assert plan_of(*far_backup(FAR + 9), target=FAR).target == FAR
+
+
+@pytest.mark.parametrize(
+    ("start", "older"), [(0, 0), (199, 0), (200, 200), (201, 200), (399, 200), (400, None), (999, None)]
+)
+def test_the_history_starts_at_the_newest_snapshot_at_or_below_its_start(
+    start: int, older: int | None
+) -> None:
+    plan = plan_of(*BACKUP, history=start)
+    assert plan.snapshot == state(4)
+    if older is None:
+        assert (plan.kv_snapshot, plan.history_version, plan.first_saved) == (None, 400, 301)
+        assert plan.snapshots == (state(4),)
+    else:
+        assert plan.kv_snapshot is not None
+        assert (plan.kv_snapshot.version, plan.history_version) == (older, older)
+        assert plan.snapshots == (plan.kv_snapshot, state(4))
+        assert plan.first_saved == (0 if older == 0 else 151)
+    assert plan.transactions[-1].last_version == plan.target == 560
+    assert plan.notes == ()
+
+
+def test_a_history_older_than_every_snapshot_is_refused_unless_less_is_welcome() -> None:
+    entries = without(state(0))
+    error = refusal(*entries, history=199)
+    assert (error.expected, error.found) == ("199", "400")
+    assert "at or below the history start 199: the backup has none so old" in error.message
+    plan = plan_of(*entries, history=199, accept_older=True)
+    assert (plan.kv_snapshot, plan.target, plan.first_saved) == (None, 560, 301)
+    assert plan.notes == ("the state history starts at 400, not at 199",)
+
+
+def test_a_history_does_not_start_before_a_gap() -> None:
+    entries = [*without(saved(151, 300)), saved(160, 300)]
+    gap = Gap("versions", 151, 159, "transactions 1-150", "transactions 160-300")
+    error = refusal(*entries, history=0)
+    assert f"no history from the snapshot at 0: {gap}" in error.message
+    plan = plan_of(*entries, history=0, accept_older=True)
+    assert (plan.kv_snapshot, plan.gaps) == (None, (gap,))
+    assert plan.notes[-1] == "the state history starts at 400, not at 0"
+    kept = plan_of(*entries, history=200).kv_snapshot
+    assert kept == state(2)
+
+
+def test_an_older_snapshot_that_cannot_be_trusted_starts_no_history() -> None:
+    liar = state(9, 300)
+    plan = plan_of(*BACKUP, liar, history=350)
+    assert plan.kv_snapshot == state(2)
+    assert plan.notes == ("the snapshot at version 300 is of epoch 9, epoch endings reach 5",)
+
+
+def test_a_history_base_without_its_own_transaction_is_passed_over_for_an_older_one() -> None:
+    entries = [*without(saved(1, 150), saved(151, 300)), saved(1, 300), state(1, 100)]
+    assert plan_of(*entries, history=150).kv_snapshot == state(1, 100)
+
+
+def test_of_overlapping_backups_the_one_that_reaches_furthest_is_taken_then_the_lowest_name() -> None:
+    plan = plan_of(*BACKUP, saved(390, 500), saved(390, 500, " again"), saved(300, 401), saved(480, 500))
+    assert manifests(plan) == ["transactions 390-500", "transactions 451-560"]
+    assert plan.first_saved == 390
+    copies = plan_of(*without(saved(451, 560)), saved(451, 560, " b"), saved(451, 560, " a"))
+    assert manifests(copies)[-1] == "transactions 451-560 a"
+
+
+def test_overlapping_epoch_endings_are_chained_once() -> None:
+    plan = plan_of(*BACKUP, endings(1, 1), endings(2, 5), endings(5, 5))
+    assert chained(plan) == ["epochs 0-0", "epochs 1-3", "epochs 2-5"]
+
+
+def test_an_overlap_may_bridge_what_would_be_a_gap() -> None:
+    plan = plan_of(*without(saved(151, 300)), saved(100, 320))
+    assert plan_of(*without(saved(151, 300)), saved(100, 320), history=0).kv_snapshot == state(0)
+    assert plan.target == 560
+
+
+def test_the_same_gap_is_listed_once() -> None:
+    plan = plan_of(endings(0, 6), state(1), state(3), state(4), saved(0, 200), saved(450, 560))
+    assert plan.gaps == (Gap("versions", 201, 449, "transactions 0-200", "transactions 450-560"),)
+    assert (plan.target, plan.snapshot.version) == (200, 100)
+
+
+SPANS = st.tuples(st.integers(0, 30), st.integers(0, 12)).map(lambda span: (span[0], span[0] + span[1]))
+PARTS = st.one_of(
+    SPANS.map(lambda span: EpochEndingEntry(*span, 3 * span[0], 3 * span[1], f"epochs {span}")),
+    st.integers(0, 30).map(lambda epoch: state(epoch, 3 * epoch)),
+    st.tuples(SPANS, st.sampled_from(["", " b"])).map(lambda part: saved(*part[0], part[1])),
+)
+BEGINNING: list[Entry] = [EpochEndingEntry(0, 2, 0, 6, "epochs"), state(0, 0), saved(0, 9)]
+VIEWS = st.tuples(st.lists(PARTS, max_size=40), st.sampled_from([[], BEGINNING])).map(
+    lambda lists: MetadataView([*lists[0], *lists[1]])
+)
+"""Epoch e ends at version 3 * e, and may have its snapshot there; half of them have a beginning."""
+
+REQUESTS = st.builds(
+    PlanRequest,
+    st.none() | st.integers(0, 45),
+    st.none() | st.integers(0, 45),
+    accept_older=st.booleans(),
+    check_epochs=st.booleans(),
+)
+
+
+class Truth:
+    """What a backup holds, number by number."""
+
+    def __init__(self, view: MetadataView, request: PlanRequest) -> None:
+        self.versions: set[int] = set()
+        for entry in view.transactions:
+            self.versions.update(range(entry.first_version, entry.last_version + 1))
+        ended: set[int] = set()
+        for ending in view.epoch_endings:
+            ended.update(range(ending.first_epoch, ending.last_epoch + 1))
+        self.epochs = next(epoch for epoch in range(100) if epoch not in ended)
+        self.bases = {
+            entry.version
+            for entry in view.state_snapshots
+            if entry.version in self.versions and (entry.epoch < self.epochs or not request.check_epochs)
+        }
+        self.newest = max(self.versions, default=-1)
+        if request.target_version is not None:
+            self.newest = request.target_version
+
+    def reaches(self, first: int, last: int) -> bool:
+        return set(range(first, last + 1)) <= self.versions
+
+
+@given(VIEWS, REQUESTS)
+def test_every_plan_can_be_followed(view: MetadataView, request: PlanRequest) -> None:
+    try:
+        plan = make_plan(view, request)
+    except UnreachableError:
+        return
+    base, target, first = plan.snapshot.version, plan.target, plan.history_version
+    assert first <= base <= target
+    assert set(plan.transactions) <= set(view.transactions)
+    version = first
+    for entry in plan.transactions:
+        assert entry.first_version <= version <= entry.last_version
+        assert version <= target
+        version = entry.last_version + 1
+    assert version > target
+    assert set(plan.epoch_endings) <= set(view.epoch_endings)
+    epoch = 0
+    for ending in plan.epoch_endings:
+        assert ending.first_epoch <= epoch <= ending.last_epoch
+        epoch = ending.last_epoch + 1
+    if request.check_epochs:
+        assert epoch > max(snapshot.epoch for snapshot in plan.snapshots)
+        truth = Truth(view, request)
+        assert epoch == truth.epochs or 3 * epoch > target  # nothing at or below the target is left out
+
+
+@given(VIEWS, REQUESTS)
+def test_no_better_plan_is_passed_over(view: MetadataView, request: PlanRequest) -> None:
+    truth = Truth(view, request)
+    try:
+        plan = make_plan(view, request)
+    except UnreachableError:
+        assert not request.accept_older or not [base for base in truth.bases if base <= truth.newest]
+        return
+    base, target = plan.snapshot.version, plan.target
+    assert target <= truth.newest
+    assert base in truth.bases
+    assert not [newer for newer in truth.bases if base < newer <= target]
+    if target < truth.newest:
+        at_the_end_of_known_epochs = request.check_epochs and target == 3 * (truth.epochs - 1)
+        assert target + 1 not in truth.versions or at_the_end_of_known_epochs
+        assert plan.notes
+    start = request.history_start
+    if start is None or start >= base:
+        assert plan.kv_snapshot is None
+        return
+    histories = [older for older in truth.bases if older <= start and truth.reaches(older, target)]
+    assert plan.history_version == max(histories, default=base)
+
+
+@given(VIEWS, REQUESTS)
+def test_less_is_taken_only_where_it_is_welcome(view: MetadataView, request: PlanRequest) -> None:
+    target, start = request.target_version, request.history_start
+    strict, lenient = (replace(request, accept_older=accept) for accept in (False, True))
+    try:
+        most = make_plan(view, lenient)
+    except UnreachableError:
+        with pytest.raises(UnreachableError):
+            make_plan(view, strict)
+        return
+    falls_short = target is not None and most.target < target
+    begins_late = start is not None and start < most.snapshot.version and most.kv_snapshot is None
+    if falls_short or begins_late:
+        with pytest.raises(UnreachableError):
+            make_plan(view, strict)
+        assert most.notes
+    else:
+        assert make_plan(view, strict) == most
