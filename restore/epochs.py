@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from restore.catalog.entries import EpochEndingEntry
 from restore.catalog.loading import load_epoch_ending_manifest
-from restore.catalog.manifests import EpochEndingManifest
+from restore.catalog.manifests import EpochEndingChunk, EpochEndingManifest
 from restore.errors import ManifestError, located
 from restore.fetch import Fetcher, Hold
 from restore.flow.stream import OrderedStream
@@ -94,14 +94,23 @@ async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold) -
                 found=len(records),
             )
         size += read
-        parsed = await fetcher.workers.run(_parse, chunk.ledger_infos, records)
+        parsed = await fetcher.workers.run(_parse, chunk, records)
         infos += [(chunk.ledger_infos, signed) for signed in parsed]
     return _Endings(manifest, infos, size, hold)
 
 
-def _parse(file: str, records: list[bytes]) -> list[SignedLedgerInfo]:
-    with located(file=file):
-        return [SignedLedgerInfo.parse(record) for record in records]
+def _parse(chunk: EpochEndingChunk, records: list[bytes]) -> list[SignedLedgerInfo]:
+    with located(file=chunk.ledger_infos):
+        infos = [SignedLedgerInfo.parse(record) for record in records]
+        for epoch, signed in enumerate(infos, chunk.first_epoch):
+            if signed.info.epoch != epoch:
+                raise ManifestError(
+                    "ledger info of another epoch than the manifest says",
+                    version=signed.info.version,
+                    expected=epoch,
+                    found=signed.info.epoch,
+                )
+        return infos
 
 
 def _extend(
@@ -114,10 +123,7 @@ def _extend(
     waypoints = manifest.parsed_waypoints()
     for file, signed in infos:
         with located(file=file, version=signed.info.version):
-            index = signed.info.epoch - manifest.first_epoch
-            if not 0 <= index < len(waypoints):
-                raise ManifestError("ledger info of an epoch outside its manifest", found=signed.info.epoch)
-            expected = waypoints[index]
+            expected = waypoints[signed.info.epoch - manifest.first_epoch]
             found = Waypoint.of(signed.info, domain)
             if found != expected:
                 raise ManifestError(

@@ -164,7 +164,8 @@ class _Reach:
     def _within_epochs(self, wanted: int) -> int:
         """Lowers `wanted` to the last chained epoch ending, if the backup shows that later epochs ended too.
 
-        Nobody can check the ledger infos of those; they show by endings that are not chained, or by snapshots.
+        Nobody can check the ledger infos of those. They show by endings that are not chained, or
+        by snapshots.
         """
         if not self._request.check_epochs:
             return wanted

@@ -185,7 +185,7 @@ def encode_manifest(manifest: EpochEndingManifest | StateSnapshotManifest | Tran
 
 def _parse(data: bytes, kind: type[Manifest], file: str) -> Manifest:
     try:
-        manifest = msgspec.json.decode(data, type=kind, dec_hook=_decode_value)
+        manifest: Manifest = msgspec.json.decode(data, type=kind, dec_hook=_decode_value)
         for value in (manifest, *manifest.chunks):
             check_u64(value)
         return manifest

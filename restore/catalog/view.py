@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from restore.catalog.entries import Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+from restore.catalog.entries import BackupEntry, Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 
 Ranged = TypeVar("Ranged", EpochEndingEntry, TransactionEntry)
-Sortable = TypeVar("Sortable", EpochEndingEntry, StateSnapshotEntry, TransactionEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class MetadataView:
         return sorted(below, key=lambda entry: entry.version, reverse=True)
 
 
-def _sorted(entries: Sequence[Entry], kind: type[Sortable]) -> tuple[Sortable, ...]:
+def _sorted(entries: Sequence[Entry], kind: type[BackupEntry]) -> tuple[BackupEntry, ...]:
     return tuple(sorted({entry for entry in entries if isinstance(entry, kind)}))
 
 

@@ -5,7 +5,7 @@ validators that the epoch ending before it announced; epoch 0 is unsigned, so wi
 the user's word. Any ledger info of a proof file is then checked against the validators of its epoch, who have
 no say beyond its end; one that cannot be checked is refused.
 
-With a later waypoint alone, the epochs before it are made up as easily as their epoch 0. So nothing of what is
+With a later waypoint alone, the epochs before it are made up as easily as their epoch 0. So nothing that is
 restored may rest on them: snapshots lie at or above the waypoint, and the validators of an epoch vouch for no
 version after it.
 
@@ -42,7 +42,7 @@ class TrustPolicy:
     def name(self) -> str:
         """What the proofs end in: "waypoint", "genesis" or "none".
 
-        Beside a genesis taken on trust only a waypoint of version 0 counts: others need not vouch for anything.
+        Beside a genesis taken on trust only a waypoint of version 0 counts: others may vouch for nothing.
         """
         if self.skip:
             return "none"
@@ -177,8 +177,8 @@ class TrustedHistory:
                 genesis itself is trusted.
 
         Raises:
-            TrustError: a waypoint matched nothing, none lies at or below the target, or a snapshot lies before
-            all matches.
+            TrustError: a waypoint matched nothing, none lies at or below the target, or a snapshot lies
+                before all matches.
         """
         if self._policy.skip:
             return

@@ -44,6 +44,7 @@ except RestoreError as error:
 finally:
     default = (signal.default_int_handler, signal.SIG_DFL)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == default
+    assert signal.set_wakeup_fd(-1) == -1
 """
 
 

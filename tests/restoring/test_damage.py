@@ -90,12 +90,12 @@ def drop_a_record_and_say_so_in_the_manifest(damaged: Damaged) -> str:
     return str(chunk["blobs"])
 
 
-def swap_chunks(damaged: Damaged) -> str:
+def swap_chunks(damaged: Damaged) -> tuple[str, ...]:
     first, second = damaged.chunks[1], damaged.chunks[2]
     for name in ("blobs", "proof"):
         first[name], second[name] = second[name], first[name]
     damaged.save_state()
-    return str(first["blobs"])
+    return first["blobs"], second["blobs"]
 
 
 def cut_off_the_last_chunk(damaged: Damaged) -> str | None:
@@ -256,7 +256,7 @@ def test_damage_is_found_named_and_refused(
     sample: SampleBackup,
     damaged: Damaged,
     target: Path,
-    damage: Callable[[Damaged], str | None],
+    damage: Callable[[Damaged], str | tuple[str, ...] | None],
     mode: str,
 ) -> None:
     """In `kv_only` the damaged snapshot is the older one, whose values alone are kept."""
@@ -276,7 +276,7 @@ def test_damage_is_found_named_and_refused(
     assert error.exit_code == 20
     assert error.hint
     if file is not None:
-        assert error.file == file
+        assert error.file in ((file,) if isinstance(file, str) else file)
     else:
         assert error.version is not None
     if mode != "dry":

@@ -1,0 +1,367 @@
+"""What every storage keeps to. A backend's test class derives from `StorageContract` and gives `open_storage`.
+
+The folder of the tests is `Place`: a test names a place, and whoever opens the same place sees the same files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import TypeAlias
+
+import pytest
+
+from restore.errors import (
+    EmptyStorageError,
+    FormatError,
+    ManifestError,
+    MissingFileError,
+    RestoreError,
+    UnsafePathError,
+    UsageError,
+)
+from restore.storage.base import PIECE_BYTES, FileHandle, Storage, read_file
+from tests.conftest import open_descriptors
+from tests.contracts.cancelling import cancel_at_every_wait
+
+OpenStorage: TypeAlias = Callable[[str], Storage]
+"""The storage at a place: the same name, the same files."""
+
+SIZES = [0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 5]
+
+UNSAFE_NAMES = [
+    "", "a", "ab", ".", "..", ".hidden", "-m", "a b", "a\nb", "abc\n", "ab?", "a/b", "a\\b", "../abc", "x" * 128,
+    "ab\x00", "naïve",
+]  # fmt: skip
+"""Those of the other tools' tests, and some more."""
+
+UNSAFE_HANDLES = [
+    "", ".", "..", "/", "/etc/passwd", "../secret", "abc/../../secret", "abc/..", "abc//def", "./abc", "abc/.",
+    "abc/", "abc\x00def", "abc\ndef", "abc\\..\\def", "abc/\x1b[31m", "abc/\udc80",
+]  # fmt: skip
+
+LINE = '{"TransactionBackup":{"first_version":0,"last_version":0,"manifest":"a.0000/transaction.manifest"}}'
+
+
+def content(size: int, *, seed: int = 1) -> bytes:
+    """Bytes that repeat nowhere, the same for the same arguments."""
+    return random.Random(f"{seed} {size}").randbytes(size)
+
+
+async def put(storage: Storage, handle: FileHandle, data: bytes) -> FileHandle:
+    """Writes a file whole."""
+    backup, name = handle.split("/")
+    async with storage.create_for_write(await storage.create_backup(backup), name) as file:
+        await file.write(data)
+    return file.handle
+
+
+async def get(storage: Storage, handle: FileHandle) -> bytes:
+    """Reads a file whole."""
+    return await read_file(storage, handle, max_bytes=1 << 30)
+
+
+async def is_there(storage: Storage, handle: FileHandle) -> bool:
+    """Whether the file can be opened."""
+    try:
+        async with storage.open_for_read(handle):
+            return True
+    except MissingFileError:
+        return False
+
+
+class StorageContract:
+    """The tests."""
+
+    @pytest.fixture
+    def open_storage(self) -> OpenStorage:
+        """To be given by the backend."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def storage(self, open_storage: OpenStorage) -> Storage:
+        return open_storage("backups")
+
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_a_file_is_read_back_as_it_was_written(self, storage: Storage, size: int) -> None:
+        data = content(size)
+        handle = await put(storage, "epoch_ending_0-.0a1b/0-.chunk", data)
+        assert handle == "epoch_ending_0-.0a1b/0-.chunk"
+        assert await get(storage, handle) == data
+        assert await storage.size_of(handle) in {size, None}
+        async with storage.open_for_read(handle) as reader:
+            assert reader.size in {size, None}
+            pieces = []
+            while piece := await reader.read_piece():
+                pieces.append(piece)
+            assert await reader.read_piece() == b""
+        assert b"".join(pieces) == data
+        assert all(len(piece) <= PIECE_BYTES for piece in pieces)
+
+    async def test_writes_are_joined(self, storage: Storage) -> None:
+        backup = await storage.create_backup("abc.0000")
+        parts = [content(size, seed=2) for size in (5, 0, 70_000, 1)]
+        async with storage.create_for_write(backup, "one.chunk") as file:
+            for part in parts:
+                await file.write(part)
+            assert file.handle == "abc.0000/one.chunk"
+        assert await get(storage, "abc.0000/one.chunk") == b"".join(parts)
+
+    async def test_many_files_of_many_backups_stay_apart(self, storage: Storage) -> None:
+        files = {
+            f"backup_{backup}.000{backup}/file_{number}": content(100 * backup + number, seed=number)
+            for backup in range(4)
+            for number in range(4)
+        }
+        assert [await put(storage, handle, data) for handle, data in files.items()] == list(files)
+        assert {handle: await get(storage, handle) for handle in files} == files
+
+    async def test_a_backup_may_be_created_again(self, storage: Storage) -> None:
+        await put(storage, "abc.0000/one.chunk", b"one")
+        assert await storage.create_backup("abc.0000") == "abc.0000"
+        assert await get(storage, "abc.0000/one.chunk") == b"one"
+
+    @pytest.mark.parametrize("name", UNSAFE_NAMES)
+    async def test_an_unsafe_name_is_refused(self, storage: Storage, name: str) -> None:
+        backup = await storage.create_backup("abc.0000")
+        with pytest.raises(UsageError):
+            await storage.create_backup(name)
+        with pytest.raises(UsageError):
+            async with storage.create_for_write(backup, name):
+                pass
+        with pytest.raises(UsageError):
+            async with storage.create_for_write(name, "one.chunk"):
+                pass
+        with pytest.raises(UsageError):
+            await storage.save_metadata_lines(name, [LINE])
+
+    async def test_the_longest_name_is_accepted(self, storage: Storage) -> None:
+        handle = f"{'x' * 127}/{'y' * 127}"
+        assert await put(storage, handle, b"data") == handle
+        assert await get(storage, handle) == b"data"
+        assert await storage.save_metadata_lines("z" * 127, [LINE]) == f"metadata/{'z' * 127}"
+
+    @pytest.mark.parametrize("handle", UNSAFE_HANDLES)
+    async def test_an_unsafe_handle_is_refused(self, storage: Storage, handle: str) -> None:
+        await put(storage, "abc/def", b"data")
+        with pytest.raises(UnsafePathError) as opening:
+            async with storage.open_for_read(handle):
+                pass
+        with pytest.raises(UnsafePathError) as asking:
+            await storage.size_of(handle)
+        for refusal in (opening, asking):
+            assert refusal.value.exit_code == 20
+            assert refusal.value.file is not None
+            assert str(refusal.value).isprintable()
+
+    @pytest.mark.parametrize(
+        "handle", ["abc.0000/gone.chunk", "gone.0000/0-.chunk", "gone", "abc.0000/one/two"]
+    )
+    async def test_a_missing_file_is_named(self, storage: Storage, handle: str) -> None:
+        await put(storage, "abc.0000/one", b"data")
+        with pytest.raises(MissingFileError) as opening:
+            async with storage.open_for_read(handle):
+                pass
+        with pytest.raises(MissingFileError) as asking:
+            await storage.size_of(handle)
+        for refusal in (opening, asking):
+            assert (refusal.value.exit_code, refusal.value.file) == (20, handle)
+
+    async def test_a_folder_is_not_a_file(self, storage: Storage) -> None:
+        await put(storage, "abc.0000/one", b"data")
+        with pytest.raises(MissingFileError):
+            await get(storage, "abc.0000")
+
+    async def test_readers_do_not_disturb_each_other(self, storage: Storage) -> None:
+        files = [(f"abc.0000/{number}-.chunk", content(2 * PIECE_BYTES + number)) for number in range(3)]
+        for handle, data in files:
+            await put(storage, handle, data)
+        async with AsyncExitStack() as stack:
+            readers = [
+                (await stack.enter_async_context(storage.open_for_read(handle)), data)
+                for handle, data in files * 3
+            ]
+            # All of them take a piece, and another, so that each is in the midst of its file all the time.
+            rounds = [
+                await asyncio.gather(*(reader.read_piece() for reader, _ in readers)) for _ in range(10)
+            ]
+        for number, (_, data) in enumerate(readers):
+            assert b"".join(pieces[number] for pieces in rounds) == data
+
+    async def test_what_a_reader_s_block_raises_passes_unchanged(self, storage: Storage) -> None:
+        handle = await put(storage, "abc.0000/one.chunk", b"data")
+        descriptors = open_descriptors()
+        for error in (OSError("not the storage's"), RestoreError("not the storage's"), ValueError("x")):
+            with pytest.raises(type(error)) as caught:
+                async with storage.open_for_read(handle):
+                    raise error
+            assert caught.value is error
+            assert getattr(error, "file", None) is None
+        assert open_descriptors() == descriptors
+
+    async def test_a_reader_cancelled_at_any_wait_leaves_nothing_open(self, storage: Storage) -> None:
+        data = content(2 * PIECE_BYTES)
+        handle = await put(storage, "abc.0000/one.chunk", data)
+
+        async def check() -> None:
+            assert open_descriptors() == descriptors
+
+        await get(storage, handle)
+        descriptors = open_descriptors()
+        assert await cancel_at_every_wait(lambda: get(storage, handle), check) >= 3
+        await check()
+
+    async def test_a_file_cannot_be_seen_before_its_block_has_ended(self, storage: Storage) -> None:
+        backup = await storage.create_backup("abc.0000")
+        async with storage.create_for_write(backup, "one.chunk") as file:
+            await file.write(b"some of it")
+            assert not await is_there(storage, file.handle)
+        assert await is_there(storage, file.handle)
+
+    async def test_nothing_remains_of_a_file_whose_block_fails(self, storage: Storage) -> None:
+        backup = await storage.create_backup("abc.0000")
+        descriptors = open_descriptors()
+        for error in (OSError("not the storage's"), RestoreError("not the storage's"), ValueError("x")):
+            with pytest.raises(type(error)) as caught:
+                async with storage.create_for_write(backup, "one.chunk") as file:
+                    await file.write(b"some of it")
+                    raise error
+            assert caught.value is error
+            assert getattr(error, "file", None) is None
+            assert not await is_there(storage, "abc.0000/one.chunk")
+        assert open_descriptors() == descriptors
+        await put(storage, "abc.0000/one.chunk", b"all of it")
+        assert await get(storage, "abc.0000/one.chunk") == b"all of it"
+
+    async def test_a_file_is_never_overwritten(self, storage: Storage) -> None:
+        handle = await put(storage, "abc.0000/one.chunk", b"first")
+        with pytest.raises(ManifestError) as refusal:
+            await put(storage, handle, b"second")
+        assert (refusal.value.exit_code, refusal.value.file) == (20, handle)
+        assert await get(storage, handle) == b"first"
+
+    async def test_of_two_writers_of_one_file_the_first_to_end_wins(self, storage: Storage) -> None:
+        backup = await storage.create_backup("abc.0000")
+        with pytest.raises(ManifestError):
+            async with storage.create_for_write(backup, "one.chunk") as late:
+                await late.write(b"late")
+                async with storage.create_for_write(backup, "one.chunk") as early:
+                    await early.write(b"early")
+        assert await get(storage, "abc.0000/one.chunk") == b"early"
+
+    async def test_a_writer_cancelled_at_any_wait_leaves_all_or_nothing(self, storage: Storage) -> None:
+        data = content(100_000)
+        tries = iter(range(1000))
+        handle = ""
+
+        async def write() -> None:
+            nonlocal handle
+            handle = f"abc.0000/{next(tries)}-.chunk"
+            async with storage.create_for_write("abc.0000", handle.split("/")[1]) as file:
+                await file.write(data[:70_000])
+                await file.write(data[70_000:])
+
+        async def check() -> None:
+            assert open_descriptors() == descriptors
+            if await is_there(storage, handle):
+                assert await get(storage, handle) == data
+
+        await put(storage, "abc.0000/other.chunk", b"")
+        descriptors = open_descriptors()
+        assert await cancel_at_every_wait(write, check) >= 4
+        assert await get(storage, handle) == data
+        await check()
+
+    async def test_metadata_is_listed_and_read_line_by_line(self, storage: Storage) -> None:
+        files = {f"transaction_{number}-{number}.meta": [LINE] * number for number in (12, 1, 7, 3)}
+        handles = [await storage.save_metadata_lines(name, lines) for name, lines in files.items()]
+        assert handles == [f"metadata/{name}" for name in files]
+        assert await storage.list_metadata_files() == sorted(handles)
+        for name, lines in files.items():
+            data = await get(storage, f"metadata/{name}")
+            assert data == "".join(f"{line}\n" for line in lines).encode()
+
+    async def test_a_line_may_hold_any_characters_but_a_break(self, storage: Storage) -> None:
+        lines = ["", " ", "naïve ☃ \t \x0b \x0c \x1c \x85 \u2028", "x" * 5000]
+        handle = await storage.save_metadata_lines("some.meta", lines)
+        assert (await get(storage, handle)).decode().split("\n") == [*lines, ""]
+        for line in ("a\nb", "a\r", "\n"):
+            with pytest.raises(FormatError):
+                await storage.save_metadata_lines("other.meta", [line])
+        assert await storage.list_metadata_files() == [handle]
+
+    async def test_a_storage_without_metadata_is_empty_and_says_so(self, storage: Storage) -> None:
+        for _ in range(2):
+            with pytest.raises(EmptyStorageError) as refusal:
+                await storage.list_metadata_files()
+            assert refusal.value.exit_code == 10
+            await storage.create_backup("abc.0000")
+
+    async def test_the_same_metadata_may_be_saved_again(self, storage: Storage) -> None:
+        for _ in range(2):
+            assert await storage.save_metadata_lines("some.meta", [LINE]) == "metadata/some.meta"
+        assert await storage.list_metadata_files() == ["metadata/some.meta"]
+
+    @pytest.mark.parametrize("lines", [[], ["other"], [LINE, LINE], [LINE[:-1]]])
+    async def test_other_metadata_is_never_overwritten(self, storage: Storage, lines: list[str]) -> None:
+        handle = await storage.save_metadata_lines("some.meta", [LINE])
+        with pytest.raises(ManifestError) as refusal:
+            await storage.save_metadata_lines("some.meta", lines)
+        assert (refusal.value.exit_code, refusal.value.file) == (20, handle)
+        assert await get(storage, handle) == f"{LINE}\n".encode()
+
+    async def test_saving_metadata_cancelled_at_any_wait_leaves_all_or_nothing(
+        self, storage: Storage
+    ) -> None:
+        tries = iter(range(1000))
+        names: list[str] = []
+
+        async def save() -> None:
+            names.append(f"some_{next(tries)}.meta")
+            await storage.save_metadata_lines(names[-1], [LINE])
+
+        async def check() -> None:
+            assert open_descriptors() == descriptors
+            listed = await storage.list_metadata_files()
+            assert set(listed) <= {"metadata/first.meta", *(f"metadata/{name}" for name in names)}
+            for handle in listed:
+                assert await get(storage, handle) == f"{LINE}\n".encode()
+
+        await storage.save_metadata_lines("first.meta", [LINE])
+        descriptors = open_descriptors()
+        assert await cancel_at_every_wait(save, check) >= 1
+        assert f"metadata/{names[-1]}" in await storage.list_metadata_files()
+
+    async def test_a_retired_metadata_file_is_no_longer_listed(self, storage: Storage) -> None:
+        first, second = [
+            await storage.save_metadata_lines(name, [LINE]) for name in ("first.meta", "second.meta")
+        ]
+        await storage.backup_metadata_file(first)
+        assert await storage.list_metadata_files() == [second]
+        assert not await is_there(storage, first)
+        assert await get(storage, "metadata_backup/first.meta") == f"{LINE}\n".encode()
+
+    async def test_only_a_metadata_file_that_is_there_can_be_retired(self, storage: Storage) -> None:
+        data = await put(storage, "abc.0000/one.chunk", b"data")
+        await storage.save_metadata_lines("some.meta", [LINE])
+        with pytest.raises(MissingFileError):
+            await storage.backup_metadata_file("metadata/other.meta")
+        for handle in (
+            data,
+            "some.meta",
+            "metadata",
+            "metadata/../metadata/some.meta",
+            "metadata_backup/x.meta",
+        ):
+            with pytest.raises(UsageError):
+                await storage.backup_metadata_file(handle)
+        with pytest.raises(UnsafePathError):
+            await storage.backup_metadata_file("metadata/..")
+        assert await storage.list_metadata_files() == ["metadata/some.meta"]
+        assert await get(storage, data) == b"data"
+
+    def test_a_place_has_one_identity(self, open_storage: OpenStorage) -> None:
+        assert open_storage("here").identity == open_storage("here").identity
+        assert open_storage("here").identity != open_storage("there").identity
