@@ -151,7 +151,7 @@ async def _restore_epochs(run: Run, plan: Plan, journal: Journal) -> None:
     await restore_epoch_endings(keeper, plan.epoch_endings, target_version=plan.target)
     versions = tuple(snapshot.version for snapshot in plan.snapshots)
     run.history.check_waypoints(target=plan.target, snapshots=versions)
-    await journal.note(ledger_infos=run.history.epochs)
+    await journal.note(ledger_infos=run.history.epochs_to(plan.target))
 
 
 class _Steps:

@@ -41,7 +41,9 @@ class _Endings:
 async def restore_epoch_endings(
     run: Run, entries: Sequence[EpochEndingEntry], *, target_version: int
 ) -> None:
-    """Extends the run's history by the epoch endings at or below `target_version`, and keeps them.
+    """Extends the run's history by all these epoch endings, and keeps those up to `target_version`.
+
+    Later ones only vouch: a chunk that reaches beyond the target has a ledger info of a later epoch.
 
     Raises:
         ManifestError: a count, epoch or waypoint that is not what the manifest says.
@@ -59,16 +61,13 @@ async def restore_epoch_endings(
         entries, read, concurrency=fetcher.limits.concurrency, discard=lambda endings: endings.hold.release()
     ) as stream:
         async for endings in stream:
-            wanted = [
-                (file, signed) for file, signed in endings.infos if signed.info.version <= target_version
-            ]
-            known = [(file, signed) for file, signed in wanted if signed.info.epoch >= history.epochs]
-            await fetcher.workers.run(_extend, history, known, endings.manifest, run.domain)
-            await run.target.save_ledger_infos([signed for _, signed in known])
+            # Backups may overlap; what the history has already is not needed again.
+            new = [(file, signed) for file, signed in endings.infos if signed.info.epoch >= history.epochs]
+            await fetcher.workers.run(_extend, history, new, endings.manifest, run.domain)
+            kept = [signed for _, signed in new if signed.info.version <= target_version]
+            await run.target.save_ledger_infos(kept)
             endings.hold.release()
             run.report(Advanced(PHASE, len(endings.infos), endings.size))
-            if len(wanted) < len(endings.infos):
-                break
     run.report(PhaseFinished(PHASE))
 
 

@@ -84,7 +84,7 @@ async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifes
         await restore_epoch_endings(replace(session.run, target=DryTarget()), before, target_version=bound)
         await restore_epoch_endings(session.run, [entry], target_version=bound)
         session.run.history.check_waypoints(target=min(last, bound), snapshots=())
-        epochs = session.run.history.epochs
+        epochs = session.run.history.epochs_to(bound)
         await session.journal.note(ledger_infos=epochs)
         return Result(command="oneoff epoch-ending", trust=session.trust, epochs=epochs)
 

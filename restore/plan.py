@@ -46,7 +46,7 @@ class Plan:
         snapshot: the state snapshot whose tree is restored, at V.
         kv_snapshot: the older one at K where the state history starts; None if it starts at V.
         transactions: the transaction backups from the one that holds K (or V) to the one that holds T.
-        epoch_endings: the epoch-ending backups from epoch 0 to T.
+        epoch_endings: the epoch-ending backups from epoch 0 on that vouch for all of these.
         notes: why not more, one sentence each.
         gaps: what is missing between the backups looked at.
     """
@@ -93,13 +93,20 @@ def make_plan(view: MetadataView, request: PlanRequest) -> Plan:
             found=target,
         )
     first_used = snapshot if kv_snapshot is None else kv_snapshot
+    transactions = view.cover_transactions(first_used.version, target).entries
     return Plan(
         requested=request.target_version,
         target=target,
         snapshot=snapshot,
         kv_snapshot=kv_snapshot,
-        transactions=view.cover_transactions(first_used.version, target).entries,
-        epoch_endings=tuple(entry for entry in view.cover_epochs().entries if entry.first_version <= target),
+        transactions=transactions,
+        epoch_endings=tuple(
+            # Up to the end of the last backup, not to the target: the ledger info of the chunk that holds the
+            # target may be of a later epoch.
+            entry
+            for entry in view.cover_epochs().entries
+            if entry.first_version <= transactions[-1].last_version
+        ),
         notes=tuple(reach.notes),
         gaps=tuple(dict.fromkeys(reach.gaps)),
     )

@@ -70,15 +70,12 @@ class Show:
 
     def commands(self) -> tuple[tuple[str, Result], ...]:
         """The command lines that do the same in the demo's folder, with their results."""
-        backup = f"--local-fs-dir {self.sample.root.name}"
+        backup, database = f"--local-fs-dir {self.sample.root.name}", self.database.name
         trust = f"--trust-waypoint {self.sample.genesis_waypoint}"
         return (
-            (
-                f"aptos-restore bootstrap-db {backup} --target-db-dir {self.database.name} {trust}",
-                self.restored,
-            ),
+            (f"aptos-restore bootstrap-db {backup} --target-db-dir {database} {trust}", self.restored),
             (f"aptos-restore verify {backup} {trust}", self.verified),
-            (f"aptos-restore verify-db {self.database.name} {trust}", self.checked),
+            (f"aptos-restore verify-db {database} {trust}", self.checked),
         )
 
 

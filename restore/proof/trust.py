@@ -14,6 +14,7 @@ Source: spec/ledger-hashing.md section 9; design.md, Trust.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -96,6 +97,10 @@ class TrustedHistory:
     def epochs(self) -> int:
         """Epoch endings added so far; the next one must be of this epoch."""
         return len(self._ends)
+
+    def epochs_to(self, version: int) -> int:
+        """How many of the epoch endings added so far are at or below `version`."""
+        return bisect_right(list(self._roots), version)
 
     def extend(self, signed: SignedLedgerInfo) -> None:
         """Adds the ending of the next epoch.

@@ -54,12 +54,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
-def success_object(result: Result) -> dict[str, Any]:
-    """The JSON object of a command that ended well."""
-    fields: dict[str, Any] = msgspec.to_builtins(result)
-    return {"schema": SCHEMA, "status": "ok", "exit_code": 0} | fields
-
-
 def failure_object(error: RestoreError, *, command: str, seconds: float) -> dict[str, Any]:
     """The JSON object of a command that ended with `error`, with what is known of place and values."""
     known = {

@@ -213,7 +213,7 @@ class TargetFolder:
             LockedError: another process works on it.
         """
         with local_failures(self.root):
-            if self.root.is_dir() and any(self.root.iterdir()) and not self._side.is_dir():
+            if self._is_foreign():
                 raise ForeignTargetError("target folder is not empty and not ours", file=str(self.root))
             make_directory_durably(self._side)
             self._lock = os.open(self._side / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -244,7 +244,13 @@ class TargetFolder:
         return (self._side / MARK_FILE).exists()
 
     def clear(self) -> None:
-        """Removes what a run left that never came to its first mark: ledger infos at most."""
+        """Removes what a run left that never came to its first mark: ledger infos at most.
+
+        Raises:
+            ForeignTargetError: the folder holds pieces of `oneoff` commands; they stay.
+        """
+        if self.load_pieces() is not None:
+            raise ForeignTargetError("the target was begun with oneoff commands", file=str(self.root))
         with local_failures(self.root):
             for path in (*self.root.iterdir(), *self._side.iterdir()):
                 if path.name not in {SIDE_FOLDER, LOCK_FILE}:
@@ -265,6 +271,14 @@ class TargetFolder:
     def save_mark(self, mark: Mark) -> None:
         """Replaces the mark, durably and whole."""
         self._save(MARK_FILE, mark)
+
+    def _is_foreign(self) -> bool:
+        """Whether something is there that no command of ours put there: each notes its plan before a row."""
+        if not self.root.is_dir():
+            return os.path.lexists(self.root)
+        if any((self._side / name).exists() for name in (PLAN_FILE, PIECES_FILE)):
+            return False
+        return any(path != self._side or not path.is_dir() for path in self.root.iterdir())
 
     def _save(self, name: str, value: msgspec.Struct) -> None:
         with local_failures(self._side / name):
@@ -299,5 +313,5 @@ def _load(path: Path, kind: type[S]) -> S | None:
         data = path.read_bytes()
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedTargetError(f"resume mark does not parse: {error}", file=str(path)) from error

@@ -313,9 +313,14 @@ async def restore_chain(
 ) -> FinishedMark:
     """Restores as `bootstrap-db` does."""
     async with open_rocks(root, report) as target:
-        await fill(target, chain, wanted)
-        await target.finish(wanted.outcome)
+        await restore_into(target, chain, wanted)
     return mark_of(chain, wanted)
+
+
+async def restore_into(target: RocksTarget, chain: TinyChain, wanted: Wanted) -> None:
+    """All calls of a restore."""
+    await fill(target, chain, wanted)
+    await target.finish(wanted.outcome)
 
 
 async def fill(target: RocksTarget, chain: TinyChain, wanted: Wanted) -> None:

@@ -28,6 +28,7 @@ from restore.target.rows import Rows, accumulator_rows, ledger_info_rows, transa
 from restore.target.schema import (
     INSTANCES,
     KV_METADATA,
+    LEDGER_METADATA,
     STALE_VALUES,
     STATE_VALUES,
     TRANSACTION_ACCUMULATOR,
@@ -54,6 +55,7 @@ from tests.target.chain import (
     mark_of,
     open_rocks,
     restore_chain,
+    restore_into,
     save_snapshot,
     save_transactions,
     snapshot_rows,
@@ -81,8 +83,8 @@ STEPS = [
     "auxiliary infos",
     "events",
     "ledger metadata",
-    "transaction accumulator",
     "state values",
+    "transaction accumulator",
     "snapshot nodes",
     "snapshot root",
     "pruner progress",
@@ -92,6 +94,9 @@ STEPS = [
     "tables",
 ]
 """All steps in the order of their first appearance in a restore with K < V < T."""
+
+ONCE = ("ledger infos", "snapshot root", "ledger progress", "overall progress")
+"""Those of them that come once."""
 
 
 def dump(folder: Path) -> Database:
@@ -231,7 +236,7 @@ async def test_everything_may_come_twice(database: Path, chain: TinyChain) -> No
     assert dump(database) == expected_rows(chain, WANTED["K below V"])
 
 
-class Stop(Exception):
+class StopError(Exception):
     """What a test interrupts with."""
 
 
@@ -251,26 +256,22 @@ class StopAt:
 
 
 def fail() -> None:
-    raise Stop
+    raise StopError
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_restore_interrupted_after_any_step_ends_in_the_same_rows(
-    database: Path, chain: TinyChain, step: str
+async def test_a_restore_interrupted_after_any_step_ends_in_the_same_rows(
+    database: Path, chain: TinyChain
 ) -> None:
     wanted = WANTED["K below V"]
-    for occurrence in (1, 2):
-        try:
-            asyncio.run(
-                restore_chain(database, chain, wanted, StopAt(step, occurrence=occurrence, stop=fail))
-            )
-        except Stop:
-            found = dump(database)
-            is_whole = progress_key(Progress.OVERALL_COMMIT) in found.get(
-                progress_table("ledger_db/metadata"), {}
-            )
-            assert is_whole == (step in ("overall progress", "tables"))
-    asyncio.run(restore_chain(database, chain, wanted))
+    stops: list[StopAt] = []
+    async with open_rocks(database, lambda event: stops[-1](event)) as target:
+        for step in STEPS:
+            stops.append(StopAt(step, occurrence=2 if step not in ONCE else 1, stop=fail))
+            with pytest.raises(StopError):
+                await restore_into(target, chain, wanted)
+            last = target._store.get(progress_table(LEDGER_METADATA), progress_key(Progress.OVERALL_COMMIT))
+            assert (last is not None) == (step in ("overall progress", "tables"))
+    await restore_chain(database, chain, wanted)
     assert dump(database) == expected_rows(chain, wanted)
 
 
@@ -305,13 +306,17 @@ async def test_a_cancelled_restore_ends_its_step_and_continues_later(
 ) -> None:
     task = asyncio.current_task()
     assert task is not None
+
+    def cancel() -> None:
+        task.cancel()
+
     for step in ("snapshot values", "write sets", "state progress"):
         with pytest.raises(asyncio.CancelledError):
             await restore_chain(
                 database,
                 chain,
                 WANTED["K below V"],
-                StopAt(step, occurrence=2, stop=lambda: task.cancel() and None),
+                StopAt(step, occurrence=2, stop=cancel),
             )
         task.uncancel()
     await restore_chain(database, chain, WANTED["K below V"])
