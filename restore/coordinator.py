@@ -148,10 +148,12 @@ async def _restore_epochs(run: Run, plan: Plan, journal: Journal) -> None:
         run.report(Notice("epoch endings are skipped: no signature is checked", warning=True))
         return
     keeper = run if journal.mark.ledger_infos is None else replace(run, target=DryTarget())
-    await restore_epoch_endings(keeper, plan.epoch_endings, target_version=plan.target)
+    later = await restore_epoch_endings(
+        keeper, plan.epoch_endings, target_version=plan.target, reach=plan.transactions[-1].last_version
+    )
     versions = tuple(snapshot.version for snapshot in plan.snapshots)
     run.history.check_waypoints(target=plan.target, snapshots=versions)
-    await journal.note(ledger_infos=run.history.epochs_to(plan.target))
+    await journal.note(ledger_infos=run.history.epochs_to(plan.target), later_endings=later)
 
 
 class _Steps:
@@ -245,6 +247,7 @@ async def _finish(run: Run, plan: Plan, journal: Journal, *, began: float) -> Re
         history=plan.history_version,
         first_saved=plan.first_saved,
         voucher=voucher,
+        later_endings=mark.later_endings,
         result=result,
     )
     await journal.note(finished=finished)

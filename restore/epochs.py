@@ -39,11 +39,15 @@ class _Endings:
 
 
 async def restore_epoch_endings(
-    run: Run, entries: Sequence[EpochEndingEntry], *, target_version: int
-) -> None:
+    run: Run, entries: Sequence[EpochEndingEntry], *, target_version: int, reach: int = 0
+) -> tuple[bytes, ...]:
     """Extends the run's history by all these epoch endings, and keeps those up to `target_version`.
 
     Later ones only vouch: a chunk that reaches beyond the target has a ledger info of a later epoch.
+
+    Returns:
+        The ledger infos above `target_version` up to `reach`, with their signatures: what must be known besides
+        the kept ones to check that chunk's ledger info again.
 
     Raises:
         ManifestError: a count, epoch or waypoint that is not what the manifest says.
@@ -55,6 +59,7 @@ async def restore_epoch_endings(
             return await _read_endings(run.fetcher, entry, hold)
 
     fetcher, history = run.fetcher, run.history
+    later: list[bytes] = []
     total = sum(entry.last_epoch - entry.first_epoch + 1 for entry in entries)
     run.report(PhaseStarted(PHASE, "epochs", total))
     async with OrderedStream(
@@ -66,9 +71,11 @@ async def restore_epoch_endings(
             await fetcher.workers.run(_extend, history, new, endings.manifest, run.domain)
             kept = [signed for _, signed in new if signed.info.version <= target_version]
             await run.target.save_ledger_infos(kept)
+            later += [signed.raw for _, signed in new if target_version < signed.info.version <= reach]
             endings.hold.release()
             run.report(Advanced(PHASE, len(endings.infos), endings.size))
     run.report(PhaseFinished(PHASE))
+    return tuple(later)
 
 
 async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold) -> _Endings:

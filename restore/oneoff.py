@@ -134,7 +134,7 @@ async def oneoff_state_snapshot(
             state_root_hash=finished.root.hex(),
             state_items=finished.usage.items,
             state_bytes=finished.usage.bytes,
-            epochs=session.run.history.epochs,
+            epochs=session.run.history.epochs_to(read.version),
         )
 
     return await _restore_piece(request, report, piece, keep)
@@ -187,12 +187,12 @@ async def oneoff_transaction(
             target_version=last,
             usage_at_target=None if usage is None else UsageResult(usage.items, usage.bytes),
             transactions=last - session.first_saved(piece) + 1,
-            epochs=session.run.history.epochs,
+            epochs=session.run.history.epochs_to(last),
             ledger_version=last,
             accumulator_root_hash=Accumulator(seed, last + 1, position.roots).root().hex(),
         )
 
-    return await _restore_piece(request, report, piece, keep)
+    return await _restore_piece(request, report, piece, keep, reach=read.last_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,7 @@ async def _restore_piece(
     keep: Callable[[_Session], Awaitable[Result]],
     *,
     reads_epochs: bool = True,
+    reach: int = 0,
 ) -> Result:
     began = time.monotonic()
     epoch_endings = await _epoch_endings(request)
@@ -252,9 +253,10 @@ async def _restore_piece(
             run = Run(fetcher, request.domain, history, target, report)
             session = _Session(run, Journal(folder, fetcher.workers, report), pieces, epoch_endings)
             if reads_epochs and not trust.skip:
-                await restore_epoch_endings(
-                    replace(run, target=DryTarget()), epoch_endings, target_version=MAX_U64
+                later = await restore_epoch_endings(
+                    replace(run, target=DryTarget()), epoch_endings, target_version=piece.last, reach=reach
                 )
+                await session.journal.note(later_endings=later)
                 history.check_waypoints(
                     target=MAX_U64, snapshots=(piece.last,) if piece.kind == "state-snapshot" else ()
                 )
@@ -367,6 +369,7 @@ async def _finish_if_whole(session: _Session, result: Result) -> None:
         history=min(states),
         first_saved=session.first_saved(),
         voucher=mark.voucher,
+        later_endings=mark.later_endings,
         result=result,
     )
     await session.journal.note(finished=finished)

@@ -188,7 +188,8 @@ class GatedFolder(TargetFolder):
 
 
 async def test_a_mark_that_is_being_written_is_awaited_though_the_run_is_cancelled(tmp_path: Path) -> None:
-    with GatedFolder(tmp_path) as folder:
+    folder = GatedFolder(tmp_path)
+    with folder:
         async with Workers(1) as workers:
             task = asyncio.create_task(Journal(folder, workers, silent).note(chunk=1))
             await folder.begun.wait()

@@ -126,7 +126,7 @@ class _DatabaseCheck:
         return CheckResult(
             target_version=mark.target,
             snapshot_version=mark.snapshot,
-            epochs=history.epochs,
+            epochs=history.epochs_to(mark.target),
             transactions=mark.target - mark.first_saved + 1,
             state_root=tree.root,
             usage=replayed.usages[mark.snapshot],
@@ -144,6 +144,8 @@ class _DatabaseCheck:
         )
         await self._phase("ledger infos", "epochs", mark.result.epochs, steps)
         history.check_waypoints(target=mark.target, snapshots=(mark.history, mark.snapshot))
+        for raw in mark.later_endings:
+            await self._workers.run(history.extend, SignedLedgerInfo.parse(raw))
         return history
 
     async def _check_ledger(self, history: TrustedHistory) -> LedgerFindings:

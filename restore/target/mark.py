@@ -121,6 +121,7 @@ class FinishedMark(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         target: T. snapshot: V. history: K, or V. first_saved: first version with a transaction.
         voucher: what vouches for T.
+        later_endings: epoch endings above T that lead to the voucher's validators.
         result: what the command that finished it reported.
     """
 
@@ -129,6 +130,7 @@ class FinishedMark(msgspec.Struct, frozen=True, kw_only=True):
     history: int
     first_saved: int
     voucher: VoucherMark
+    later_endings: tuple[bytes, ...]
     result: Result
 
 
@@ -143,6 +145,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
         frontier: the binary frontier, where only values are written.
         accumulator: the transaction accumulator so far.
         voucher: what vouches for T, once its chunk is durable.
+        later_endings: signed epoch endings above T that lead to the voucher's validators.
         usage: items and bytes after the last durable transaction, where write sets are applied.
         ledger_infos: epoch endings stored and verified; None until that step is complete.
         state: what the tree at V holds, once it is complete.
@@ -157,6 +160,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     frontier: FrontierState | None = None
     accumulator: AccumulatorMark | None = None
     voucher: VoucherMark | None = None
+    later_endings: tuple[bytes, ...] = ()
     usage: tuple[int, int] | None = None
     ledger_infos: int | None = None
     state: StateMark | None = None

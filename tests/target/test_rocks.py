@@ -19,10 +19,10 @@ from restore.ledger.state import Usage, hash_keys
 from restore.proof.accumulator import Accumulator, FrozenNode
 from restore.proof.builder import NodeRow
 from restore.proof.jellyfish import node_key
-from restore.report.events import Durable, Event
+from restore.report.events import Durable, Event, silent
 from restore.target import rocks
 from restore.target.base import Outcome, SnapshotRows
-from restore.target.check import check_database
+from restore.target.check import CheckResult, check_database
 from restore.target.progress import Progress, final_rows, progress_key, progress_table, snapshot_value
 from restore.target.rows import Rows, accumulator_rows, ledger_info_rows, transaction_rows
 from restore.target.schema import (
@@ -178,30 +178,26 @@ def written_keys(chain: TinyChain, version: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", WANTED)
-async def test_a_finished_database_has_exactly_these_rows(
-    database: Path, chain: TinyChain, name: str
-) -> None:
-    await restore_chain(database, chain, WANTED[name])
-    assert dump(database) == expected_rows(chain, WANTED[name])
-
-
-@pytest.mark.parametrize("name", WANTED)
-async def test_a_finished_database_holds_what_verify_db_checks(
+async def test_a_finished_database_has_exactly_these_rows_and_passes_verify_db(
     database: Path, chain: TinyChain, name: str
 ) -> None:
     wanted = WANTED[name]
     mark = await restore_chain(database, chain, wanted)
+    assert dump(database) == expected_rows(chain, wanted)
     async with Workers(2) as workers:
         found = await check_database(
-            database, mark=mark, trusted=(), domain=APTOS, workers=workers, report=Log()
+            database, mark=mark, trusted=(), domain=APTOS, workers=workers, report=silent
         )
-    assert found.state_root == chain.root(wanted.snapshot)
-    assert (found.usage, found.usage_at_target) == (
-        chain.usage(wanted.snapshot),
-        chain.usage(wanted.target),
+    assert found == CheckResult(
+        target_version=wanted.target,
+        snapshot_version=wanted.snapshot,
+        epochs=sum(end <= wanted.target for end in EPOCH_ENDS),
+        transactions=wanted.target - wanted.first + 1,
+        state_root=chain.root(wanted.snapshot),
+        usage=chain.usage(wanted.snapshot),
+        usage_at_target=chain.usage(wanted.target),
+        accumulator_root=chain.history.root(wanted.target + 1),
     )
-    assert found.accumulator_root == chain.history.root(wanted.target + 1)
-    assert found.epochs == sum(end <= wanted.target for end in EPOCH_ENDS)
 
 
 async def test_the_steps_come_in_the_order_of_a_crash_safe_restore(database: Path, chain: TinyChain) -> None:
@@ -264,7 +260,11 @@ async def test_a_restore_interrupted_after_any_step_ends_in_the_same_rows(
 ) -> None:
     wanted = WANTED["K below V"]
     stops: list[StopAt] = []
-    async with open_rocks(database, lambda event: stops[-1](event)) as target:
+
+    def report(event: Event) -> None:
+        stops[-1](event)
+
+    async with open_rocks(database, report) as target:
         for step in STEPS:
             stops.append(StopAt(step, occurrence=2 if step not in ONCE else 1, stop=fail))
             with pytest.raises(StopError):
