@@ -100,7 +100,7 @@ class TrustedHistory:
 
     def epochs_to(self, version: int) -> int:
         """How many of the epoch endings added so far are at or below `version`."""
-        return bisect_right(list(self._roots), version)
+        return bisect_right(self._ends, version)
 
     def extend(self, signed: SignedLedgerInfo) -> None:
         """Adds the ending of the next epoch.
@@ -194,13 +194,14 @@ class TrustedHistory:
                 )
         if self._policy.genesis:
             return
-        if not self._matched:
+        matched = [version for version in self._matched if version <= target]
+        if not matched:
             raise TrustError(
                 "every trusted waypoint lies above the target",
                 expected=f"at or below {target}",
                 found=min(self._trusted),
             )
-        earliest = min(self._matched)
+        earliest = min(matched)
         for version in snapshots:
             if version < earliest:
                 raise TrustError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import pytest
 
 from restore.catalog.entries import IdentityEntry, encode_entry, parse_entries
 from restore.catalog.manifests import (
+    EpochEndingManifest,
+    StateSnapshotManifest,
+    TransactionManifest,
     encode_manifest,
     parse_epoch_ending_manifest,
     parse_state_snapshot_manifest,
@@ -203,7 +206,7 @@ def test_manifests_and_metadata_of_real_backups_encode_as_they_were(shared: Path
     raw = shared / "data/vectors/real-ledger-infos/openlibra-v7-raw"
     real = [*files_of(shared / "data/mainnet-genesis-backup").items()]
     real += [(name, gzip.decompress(data)) for name, data in files_of(raw).items()]
-    parsers = {
+    parsers: dict[str, Callable[..., EpochEndingManifest | StateSnapshotManifest | TransactionManifest]] = {
         "epoch_ending.manifest": parse_epoch_ending_manifest,
         "state.manifest": parse_state_snapshot_manifest,
         "transaction.manifest": parse_transaction_manifest,

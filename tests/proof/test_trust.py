@@ -193,6 +193,20 @@ def test_waypoints_that_all_lie_above_the_target_vouch_for_nothing() -> None:
         assert (error.expected, error.found) == ("at or below 29", "30")
 
 
+def test_a_waypoint_above_the_target_does_not_vouch_for_what_is_below_it() -> None:
+    known = history(REAL.waypoint(3), epochs=5)  # what lies above the target may be needed to vouch for it
+    known.check_waypoints(target=30, snapshots=(30,))
+    for snapshots in ((), (20,)):
+        assert uncovered(known, target=29, snapshots=snapshots).found == "30"
+
+
+@pytest.mark.parametrize(("version", "epochs"), [(0, 1), (9, 1), (10, 2), (11, 2), (40, 5), (99, 5)])
+def test_epochs_are_counted_up_to_a_version(version: int, epochs: int) -> None:
+    known = history(REAL.waypoint(0), epochs=5)
+    assert (known.epochs_to(version), known.epochs) == (epochs, 5)
+    assert history(REAL.waypoint(0)).epochs_to(version) == 0
+
+
 def test_trusted_genesis_does_not_excuse_a_waypoint_that_matches_nothing() -> None:
     known = history(Waypoint(15, bytes(32)), genesis=True, epochs=3)
     known.check_waypoints(target=14, snapshots=(0,))

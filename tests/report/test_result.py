@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
+from restore.cli.output import print_answer
+from restore.cli.summary import answer_of
 from restore.errors import (
     DataError,
     FormatError,
@@ -19,7 +24,7 @@ from restore.errors import (
     UnreachableError,
     UsageError,
 )
-from restore.report.result import Result, UsageResult, failure_object, success_object
+from restore.report.result import Result, UsageResult, failure_object
 from tests.structs import structs
 
 SUCCESS_KEYS = {
@@ -45,16 +50,20 @@ FAILURE_KEYS = {"schema", "status", "exit_code", "command", "seconds", "error", 
 PLACE_KEYS = {"file", "version", "offset", "expected", "found"}
 
 
-def as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """What a program reads from the one line that is printed."""
-    line = json.dumps(value)
-    assert "\n" not in line
+def success(result: Result) -> dict[str, Any]:
+    """The object that the command line prints for `result`."""
+    with contextlib.redirect_stdout(io.StringIO()) as stdout:
+        print_answer(answer_of(result, "done"), command=result.command, seconds=9.0, as_json=True)
+    *before, line, after = stdout.getvalue().split("\n")
+    assert (before, after) == ([], "")
     read: dict[str, Any] = json.loads(line)
     return read
 
 
 def failure(error: RestoreError) -> dict[str, Any]:
-    return as_json(failure_object(error, command="verify", seconds=1.23456))
+    """The object that the command line prints for `error`."""
+    read: dict[str, Any] = json.loads(json.dumps(failure_object(error, command="verify", seconds=1.23456)))
+    return read
 
 
 def test_a_success_has_exactly_these_fields() -> None:
@@ -74,7 +83,7 @@ def test_a_success_has_exactly_these_fields() -> None:
         accumulator_root_hash="cd" * 32,
         seconds=1.5,
     )
-    assert as_json(success_object(result)) == {
+    assert success(result) == {
         "schema": 1,
         "status": "ok",
         "exit_code": 0,
@@ -96,15 +105,16 @@ def test_a_success_has_exactly_these_fields() -> None:
 
 
 def test_what_was_not_restored_is_null_and_not_left_out() -> None:
-    found = as_json(success_object(Result(command="verify", trust="none")))
+    found = success(Result(command="verify", trust="none"))
     assert set(found) == SUCCESS_KEYS
     given_ = {"schema", "status", "exit_code", "command", "trust", "seconds"}
     assert all(found[key] is None for key in SUCCESS_KEYS - given_)
 
 
-@given(structs(Result))
-def test_every_result_is_json_and_comes_back(result: Result) -> None:
-    found = as_json(success_object(result))
+@given(structs(Result), st.sampled_from(["waypoint", "genesis", "none"]))
+def test_every_result_is_json_and_comes_back(result: Result, trust: str) -> None:
+    result = msgspec.structs.replace(result, trust=trust)
+    found = success(result)
     assert set(found) == SUCCESS_KEYS
     assert {key: found[key] for key in ("schema", "status", "exit_code")} == {
         "schema": 1,

@@ -350,6 +350,7 @@ def mark_of(chain: TinyChain, wanted: Wanted) -> FinishedMark:
         history=wanted.history,
         first_saved=wanted.first,
         voucher=VoucherMark(signed.raw, proof.left, proof.right),
+        later_endings=(),
         result=Result(
             command="bootstrap-db",
             trust="genesis",

@@ -331,9 +331,11 @@ async def test_state_values_that_do_not_belong_are_named(
     async with opened() as patient:
         if message.startswith("state values do not make up"):
             # Live at K alone: only K's root knows of it.
-            with patient.changed(STATE_VALUES[1], tombstone_at_once, b"\x00"):
-                with patient.changed(STATE_VALUES[1], key, b"\x01\x00\x00"):
-                    error = await patient.fails()
+            with (
+                patient.changed(STATE_VALUES[1], tombstone_at_once, b"\x00"),
+                patient.changed(STATE_VALUES[1], key, b"\x01\x00\x00"),
+            ):
+                error = await patient.fails()
             assert error.version == K
         elif message.startswith("state values have rows"):
             with patient.changed(STATE_VALUES[1], key, b"\x00"):

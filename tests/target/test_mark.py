@@ -59,6 +59,7 @@ FINISHED = FinishedMark(
     history=9,
     first_saved=0,
     voucher=VoucherMark(b"\x00\xff", (bytes(32),), ()),
+    later_endings=(b"\x00\xfe",),
     result=Result(command="bootstrap-db", trust="waypoint"),
 )
 
