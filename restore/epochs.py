@@ -46,8 +46,8 @@ async def restore_epoch_endings(
     Later ones only vouch: a chunk that reaches beyond the target has a ledger info of a later epoch.
 
     Returns:
-        The ledger infos above `target_version` up to `reach`, with their signatures: what must be known besides
-        the kept ones to check that chunk's ledger info again.
+        The ledger infos above `target_version` up to `reach`, with their signatures: what must be known
+        besides the kept ones to check that chunk's ledger info again.
 
     Raises:
         ManifestError: a count, epoch or waypoint that is not what the manifest says.

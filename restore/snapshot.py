@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from restore.catalog.entries import StateSnapshotEntry
@@ -33,8 +34,9 @@ from restore.target.base import SnapshotRows
 RestoreMode: TypeAlias = Literal["default", "kv_only", "tree_only"]
 """What is kept of a snapshot: values and tree, values only, or the tree only. All three are proven alike."""
 
-DECODED_FACTOR = 6
-"""Memory of a decoded chunk over its encoded bytes, for items of about 200 bytes (`benchmarks/memory.py`)."""
+DECODED_FACTOR = 8
+"""Memory of a decoded chunk over its encoded bytes: 4.7 was measured for items of 500 bytes
+(`benchmarks/memory.py`), and smaller items take more."""
 
 Part = TypeVar("Part")
 
@@ -217,17 +219,18 @@ async def _read_chunk(
     with located(file=chunk.proof):
         right_siblings = parse_range_proof(proof)
     values, part, usage = await run.fetcher.workers.run(
-        _decode, run.domain, chunk, records, prover, keeps_values
+        partial(decode_chunk, run.domain, chunk, records, prover, keeps_values=keeps_values)
     )
     return _Chunk(chunk, values, part, usage, right_siblings, size, hold)
 
 
-def _decode(
+def decode_chunk(
     domain: Domain,
     chunk: StateSnapshotChunk,
     records: Sequence[bytes],
     prover: SnapshotProver[Part],
-    keeps_values: bool,  # noqa: FBT001  # a worker thread takes positional arguments only
+    *,
+    keeps_values: bool,
 ) -> tuple[list[tuple[bytes, bytes]], Part, Usage]:
     """From records to values by key hash, the chunk's part of the tree, and usage: pure, no shared state."""
     with located(file=chunk.blobs):

@@ -1,0 +1,101 @@
+"""Memory of decoded chunks over their encoded bytes: what `DECODED_FACTOR` in the controllers must cover.
+
+    python -m benchmarks.memory
+
+Each row decodes real chunks of a generated backup under `tracemalloc`, as a worker thread does, and compares
+the peak with the size of the file. The factor charged to the memory budget is beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.samples import sample
+from restore import epochs, snapshot, transactions
+from restore.catalog.manifests import (
+    parse_epoch_ending_manifest,
+    parse_state_snapshot_manifest,
+    parse_transaction_manifest,
+)
+from restore.ledger.hashes import APTOS
+from restore.ledger.ledger_info import SignedLedgerInfo
+from restore.ledger.transaction import parse_transaction_record
+from restore.proof.snapshot import FrontierProver, TreeProver
+from restore.proof.transactions import check_transactions
+from restore.sample.spec import SampleSpec
+from restore.wire.records import cut_records
+
+
+def main() -> None:
+    """Measures and prints one table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "aptos-restore-benchmarks"
+    )
+    options = parser.parse_args()
+    spec = SampleSpec(
+        state_items=100_000,
+        transactions=6_000,
+        epochs=8,
+        validators=100,
+        snapshot_chunks=8,
+        snapshot_interval_epochs=0,
+        transactions_per_backup=3_000,
+        transaction_chunk_bytes=2 << 20,
+    )
+    root, _ = sample(spec, options.folder)
+    print(f"{'chunk':<28} {'encoded MB':>10} {'peak MB':>8} {'factor':>7} {'charged':>8}")
+    for name, file, decode, charged in _cases(root):
+        data = file.read_bytes()
+        tracemalloc.start()
+        kept = decode(data)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        del kept
+        print(f"{name:<28} {len(data) / 1e6:>10.2f} {peak / 1e6:>8.1f} {peak / len(data):>7.1f} {charged:>8}")
+
+
+def _cases(root: Path) -> list[tuple[str, Path, Callable[[bytes], object], int]]:
+    state_file = next(root.glob("state_epoch_*/state.manifest"))
+    state = parse_state_snapshot_manifest(state_file.read_bytes(), file=state_file.name)
+    state_chunk = state.chunks[1]
+
+    def decode_state(data: bytes) -> object:
+        prover = TreeProver(APTOS, state.version)
+        return snapshot.decode_chunk(APTOS, state_chunk, cut_records(data), prover, keeps_values=True)
+
+    def prove_state(data: bytes) -> object:
+        return snapshot.decode_chunk(
+            APTOS, state_chunk, cut_records(data), FrontierProver(APTOS), keeps_values=False
+        )
+
+    files = sorted(root.glob("transaction_*/transaction.manifest"), key=lambda path: path.stat().st_size)
+    saved = parse_transaction_manifest(files[-1].read_bytes(), file=files[-1].name)
+    chunk = saved.chunks[1]
+
+    def decode_transactions(data: bytes) -> object:
+        records = [parse_transaction_record(record, chunk.format) for record in cut_records(data)]
+        return records, check_transactions(APTOS, records, first_version=chunk.first_version)
+
+    ending_file = max(root.glob("epoch_ending_*/*.manifest"), key=lambda path: path.stat().st_size)
+    endings = parse_epoch_ending_manifest(ending_file.read_bytes(), file=ending_file.name)
+
+    def decode_endings(data: bytes) -> object:
+        return [SignedLedgerInfo.parse(record) for record in cut_records(data)]
+
+    return [
+        ("state, values and tree", root / state_chunk.blobs, decode_state, snapshot.DECODED_FACTOR),
+        ("state, proof only", root / state_chunk.blobs, prove_state, snapshot.DECODED_FACTOR),
+        ("transactions", root / chunk.transactions, decode_transactions, transactions.DECODED_FACTOR),
+        ("epoch endings", root / endings.chunks[0].ledger_infos, decode_endings, epochs.DECODED_FACTOR),
+    ]
+
+
+if __name__ == "__main__":
+    main()
