@@ -18,13 +18,17 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from restore.catalog.entries import StateSnapshotEntry
 from restore.catalog.loading import load_view
 from restore.epochs import restore_epoch_endings
-from restore.errors import DamagedTargetError, ForeignTargetError, ProofError, UsageError
+from restore.errors import DamagedTargetError, ForeignTargetError, ProofError, TrustError, UsageError
 from restore.fetch import Fetcher
+from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS, Domain
 from restore.ledger.waypoint import Waypoint
 from restore.limits import Limits
@@ -41,6 +45,7 @@ from restore.target.base import Outcome
 from restore.target.dry import DryTarget
 from restore.target.mark import FinishedMark, Mark, PlanMark, TargetFolder
 from restore.target.opening import open_target
+from restore.target.waypoints import check_stored_waypoints
 from restore.transactions import TransactionRange, restore_transactions
 
 COMMAND = "bootstrap-db"
@@ -85,19 +90,40 @@ async def bootstrap(request: BootstrapRequest, report: Report) -> Result:
         folder = None
         if request.target_dir is not None:
             folder = stack.enter_context(TargetFolder(request.target_dir))
+            if folder.load_pieces() is not None:
+                raise ForeignTargetError(
+                    "the target was begun with oneoff commands", file=str(request.target_dir)
+                )
         known = folder.load_plan() if folder is not None and folder.is_begun else None
         mark = folder.load_mark() if folder is not None else Mark()
         if known is not None:
             _check_same(known, request)
-        if mark.finished is not None:
+        request.trust.check()
+        if folder is not None and mark.finished is not None:
             report(Notice("the target is finished; nothing to do"))
-            return mark.finished.result
+            return await _known_result(folder, mark.finished, request, began=began)
         _check_skip(request, mark)
         if known is not None:
             request = _with_known_trust(request, known)
-        request.trust.check()
         plan = plan_of_mark(known) if known is not None else await _make_plan(request, folder, report)
         return await _restore(request, plan, folder, report, began=began)
+
+
+async def _known_result(
+    folder: TargetFolder, finished: FinishedMark, request: BootstrapRequest, *, began: float
+) -> Result:
+    """What a finished target holds, once it is there and agrees with what is trusted now."""
+    async with Workers(1) as workers:
+        await workers.run(
+            partial(
+                check_stored_waypoints,
+                folder.root,
+                request.trust.waypoints,
+                domain=request.domain,
+                target_version=finished.target,
+            )
+        )
+    return msgspec.structs.replace(finished.result, seconds=round(time.monotonic() - began, 3))
 
 
 async def _make_plan(request: BootstrapRequest, folder: TargetFolder | None, report: Report) -> Plan:
@@ -228,6 +254,7 @@ async def _finish(run: Run, plan: Plan, journal: Journal, *, began: float) -> Re
     result = Result(
         command=COMMAND,
         trust=run.history.policy.name,
+        waypoints=run.history.policy.names,
         requested_version=plan.requested,
         target_version=plan.target,
         snapshot_version=plan.snapshot.version,
@@ -255,23 +282,18 @@ async def _finish(run: Run, plan: Plan, journal: Journal, *, began: float) -> Re
 
 
 def _check_same(known: PlanMark, request: BootstrapRequest) -> None:
-    """Refuses a request that is not the one the target was begun with."""
-    asked = (
-        ("command", known.command, COMMAND),
-        ("target version", known.target, request.target_version),
-        ("history start", known.history_start, request.ledger_history_start_version),
-        ("network", known.domain, request.domain.text),
-    )
-    for name, expected, found in asked:
-        if found is not None and found not in {
-            expected,
-            known.requested if name == "target version" else expected,
-        }:
+    """Refuses a request that is not the one the target was begun with; what it leaves open is the plan's."""
+    for name, asked, begun in (
+        ("network", request.domain.text, {known.domain}),
+        ("target version", request.target_version, {known.requested, known.target}),
+        ("history start", request.ledger_history_start_version, {known.history_start}),
+    ):
+        if asked is not None and asked not in begun:
             raise ForeignTargetError(
                 f"the target was begun with another {name}",
                 file=str(request.target_dir),
-                expected=expected if expected is not None else "none",
-                found=found,
+                expected=" or ".join(sorted(str(value) for value in begun if value is not None)) or "none",
+                found=asked,
             )
 
 
@@ -284,9 +306,22 @@ def _check_skip(request: BootstrapRequest, mark: Mark) -> None:
 
 
 def _with_known_trust(request: BootstrapRequest, known: PlanMark) -> BootstrapRequest:
-    """Adds what the target was begun with to what is trusted now: more waypoints only check more."""
-    waypoints = {str(waypoint): waypoint for waypoint in request.trust.waypoints}
-    waypoints |= {text: Waypoint.parse(text) for text in known.waypoints}
+    """Adds what the target was begun with to what is trusted now: more waypoints only check more.
+
+    Raises:
+        TrustError: one contradicts what the target was begun with.
+    """
+    waypoints = {waypoint.version: waypoint for waypoint in map(Waypoint.parse, known.waypoints)}
+    for waypoint in request.trust.waypoints:
+        begun = waypoints.setdefault(waypoint.version, waypoint)
+        if begun != waypoint:
+            raise TrustError(
+                "the target was begun with another trusted waypoint",
+                file=str(request.target_dir),
+                version=waypoint.version,
+                expected=begun,
+                found=waypoint,
+            )
     trust = replace(
         request.trust,
         waypoints=tuple(waypoints.values()),

@@ -1,67 +1,38 @@
 """`oneoff`: restores one manifest by itself; several of them make a database.
 
-A target is put together piece by piece: epoch endings, a state snapshot, transactions. Each piece is proven
-as in `bootstrap-db`; ledger infos are checked whenever the backup has epoch endings. Once the pieces make a
-whole database (a tree at V, and transactions from V or before to T) its progress rows are written, and
-`verify-db` and a node take it.
+Each is proven as in `bootstrap-db`; ledger infos are checked whenever the backup has epoch endings.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-import msgspec
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
 
 from restore.catalog.entries import MAX_U64, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.catalog.loading import (
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
     load_transaction_manifest,
-    load_view,
 )
 from restore.epochs import restore_epoch_endings
-from restore.errors import EmptyStorageError, ForeignTargetError, UsageError
-from restore.fetch import Fetcher
-from restore.ledger.hashes import APTOS, Domain
-from restore.limits import Limits
+from restore.errors import (
+    MissingFileError,
+    UnsafePathError,
+    UsageError,
+)
+from restore.pieces import OneoffRequest, Session, check_continues, restore_piece
 from restore.proof.accumulator import Accumulator
-from restore.proof.trust import TrustedHistory, TrustPolicy
-from restore.report.events import Notice, Report
+from restore.report.events import Report
 from restore.report.result import Result, UsageResult
-from restore.resume import Journal, state_mark
-from restore.run import Run
+from restore.resume import state_mark
 from restore.snapshot import RestoreMode, restore_snapshot
-from restore.storage.base import Storage
-from restore.target.base import Outcome, Target
+from restore.storage.base import FileHandle, Storage
 from restore.target.dry import DryTarget
-from restore.target.mark import FinishedMark, PieceMark, PiecesMark, TargetFolder
-from restore.target.opening import open_target
+from restore.target.mark import PieceMark
 from restore.transactions import TransactionRange, restore_transactions
 
-
-@dataclass(frozen=True, slots=True)
-class OneoffRequest:
-    """What all `oneoff` commands share.
-
-    Attributes:
-        storage: where the backup is.
-        target_dir: folder of the database; None for a dry run.
-        target_version: nothing above it is kept; None for no bound.
-        trust: what the proofs must end in.
-        limits: bounds of the run.
-        domain: the network's hashes.
-    """
-
-    storage: Storage
-    target_dir: Path | None
-    target_version: int | None
-    trust: TrustPolicy
-    limits: Limits
-    domain: Domain = APTOS
+T = TypeVar("T")
 
 
 async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifest: str) -> Result:
@@ -70,7 +41,7 @@ async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifes
     Raises:
         RestoreError: the class says what to do; see `restore.errors`.
     """
-    read = await load_epoch_ending_manifest(request.storage, manifest)
+    read = await _load_named(load_epoch_ending_manifest, request.storage, manifest)
     waypoints = read.parsed_waypoints()
     first, last = waypoints[0].version, waypoints[-1].version
     entry = EpochEndingEntry(read.first_epoch, read.last_epoch, first, last, manifest)
@@ -78,7 +49,7 @@ async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifes
         kind="epoch-ending", manifest=manifest, options="", first=read.first_epoch, last=read.last_epoch
     )
 
-    async def keep(session: _Session) -> Result:
+    async def keep(session: Session) -> Result:
         before = [older for older in session.epoch_endings if older.last_epoch < read.first_epoch]
         bound = MAX_U64 if request.target_version is None else request.target_version
         await restore_epoch_endings(replace(session.run, target=DryTarget()), before, target_version=bound)
@@ -86,9 +57,14 @@ async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifes
         session.run.history.check_waypoints(target=min(last, bound), snapshots=())
         epochs = session.run.history.epochs_to(bound)
         await session.journal.note(ledger_infos=epochs)
-        return Result(command="oneoff epoch-ending", trust=session.trust, epochs=epochs)
+        return Result(
+            command="oneoff epoch-ending",
+            trust=session.trust,
+            waypoints=session.run.history.policy.names,
+            epochs=epochs,
+        )
 
-    return await _restore_piece(request, report, piece, keep, reads_epochs=False)
+    return await restore_piece(request, report, piece, keep, reads_epochs=False)
 
 
 async def oneoff_state_snapshot(
@@ -100,7 +76,7 @@ async def oneoff_state_snapshot(
         UsageError: `into_version` is not the snapshot's version, or lies above the target version.
         RestoreError: the class says what to do; see `restore.errors`.
     """
-    read = await load_state_snapshot_manifest(request.storage, manifest)
+    read = await _load_named(load_state_snapshot_manifest, request.storage, manifest)
     entry = StateSnapshotEntry(read.epoch, read.version, manifest)
     if into_version != read.version:
         raise UsageError(
@@ -120,7 +96,7 @@ async def oneoff_state_snapshot(
         has_tree=mode != "kv_only",
     )
 
-    async def keep(session: _Session) -> Result:
+    async def keep(session: Session) -> Result:
         journal = session.journal
         finished = await restore_snapshot(
             session.run, entry, mode=mode, start=journal.snapshot_position(), commit=journal.at_snapshot
@@ -130,6 +106,7 @@ async def oneoff_state_snapshot(
         return Result(
             command="oneoff state-snapshot",
             trust=session.trust,
+            waypoints=session.run.history.policy.names,
             snapshot_version=read.version,
             state_root_hash=finished.root.hex(),
             state_items=finished.usage.items,
@@ -137,7 +114,7 @@ async def oneoff_state_snapshot(
             epochs=session.run.history.epochs_to(read.version),
         )
 
-    return await _restore_piece(request, report, piece, keep)
+    return await restore_piece(request, report, piece, keep)
 
 
 async def oneoff_transaction(
@@ -149,7 +126,7 @@ async def oneoff_transaction(
         UsageError: the backup lies above the target version, or does not continue what the target holds.
         RestoreError: the class says what to do; see `restore.errors`.
     """
-    read = await load_transaction_manifest(request.storage, manifest)
+    read = await _load_named(load_transaction_manifest, request.storage, manifest)
     entry = TransactionEntry(read.first_version, read.last_version, manifest)
     last = (
         read.last_version
@@ -168,8 +145,8 @@ async def oneoff_transaction(
         replayed=replays,
     )
 
-    async def keep(session: _Session) -> Result:
-        _check_continues(session, piece, replay_from if replays else None)
+    async def keep(session: Session) -> Result:
+        check_continues(session, piece, replay_from if replays else None)
         journal = session.journal
         start = journal.transaction_position()
         position = await restore_transactions(
@@ -184,6 +161,7 @@ async def oneoff_transaction(
         return Result(
             command="oneoff transaction",
             trust=session.trust,
+            waypoints=session.run.history.policy.names,
             target_version=last,
             usage_at_target=None if usage is None else UsageResult(usage.items, usage.bytes),
             transactions=last - session.first_saved(piece) + 1,
@@ -192,184 +170,18 @@ async def oneoff_transaction(
             accumulator_root_hash=Accumulator(seed, last + 1, position.roots).root().hex(),
         )
 
-    return await _restore_piece(request, report, piece, keep, reach=read.last_version)
+    return await restore_piece(request, report, piece, keep, reach=read.last_version)
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """One `oneoff` command at work.
-
-    Attributes:
-        run: the run's means.
-        journal: the mark.
-        pieces: what earlier commands completed.
-        epoch_endings: the backup's epoch endings, continuous from epoch 0.
-    """
-
-    run: Run
-    journal: Journal
-    pieces: tuple[PieceMark, ...]
-    epoch_endings: tuple[EpochEndingEntry, ...]
-
-    @property
-    def trust(self) -> str:
-        """What the proofs end in."""
-        return self.run.history.policy.name
-
-    def first_saved(self, piece: PieceMark | None = None) -> int:
-        """First version with a transaction, `piece` included."""
-        return min(
-            part.first for part in (*self.pieces, *([piece] if piece else [])) if part.kind == "transaction"
-        )
-
-
-async def _restore_piece(
-    request: OneoffRequest,
-    report: Report,
-    piece: PieceMark,
-    keep: Callable[[_Session], Awaitable[Result]],
-    *,
-    reads_epochs: bool = True,
-    reach: int = 0,
-) -> Result:
-    began = time.monotonic()
-    epoch_endings = await _epoch_endings(request)
-    trust = request.trust
-    if not epoch_endings and not trust.skip and reads_epochs:
-        report(Notice("the backup has no epoch endings: no signature is checked", warning=True))
-        trust = TrustPolicy(skip=True)
-    history = TrustedHistory(trust, request.domain, keep_from=0)
-    with contextlib.ExitStack() as stack:
-        folder = None
-        if request.target_dir is not None:
-            folder = stack.enter_context(TargetFolder(request.target_dir))
-        known = _known_pieces(folder, request, piece)
-        for part in known:
-            if part.result is not None and msgspec.structs.replace(part, result=None) == piece:
-                report(Notice("the target has this piece; nothing to do"))
-                return part.result
-        pieces = _begin_piece(folder, request, piece, known)
-        async with _opened(request, folder, report) as (fetcher, target):
-            run = Run(fetcher, request.domain, history, target, report)
-            session = _Session(run, Journal(folder, fetcher.workers, report), pieces, epoch_endings)
-            if reads_epochs and not trust.skip:
-                later = await restore_epoch_endings(
-                    replace(run, target=DryTarget()), epoch_endings, target_version=piece.last, reach=reach
-                )
-                await session.journal.note(later_endings=later)
-                history.check_waypoints(
-                    target=MAX_U64, snapshots=(piece.last,) if piece.kind == "state-snapshot" else ()
-                )
-            result = await keep(session)
-            result = msgspec.structs.replace(result, seconds=round(time.monotonic() - began, 3))
-            if folder is not None:
-                done = (*pieces, msgspec.structs.replace(piece, result=result))
-                await _finish_if_whole(replace(session, pieces=done), result)
-                folder.save_pieces(PiecesMark(request.domain.text, done))
-            return result
-
-
-async def _epoch_endings(request: OneoffRequest) -> tuple[EpochEndingEntry, ...]:
-    """The backup's epoch endings from epoch 0 on; none where it has no metadata."""
+async def _load_named(
+    load: Callable[[Storage, FileHandle], Awaitable[T]], storage: Storage, manifest: FileHandle
+) -> T:
+    """Loads the manifest that the user named; if it is not there, the mistake is not the backup's."""
     try:
-        view = await load_view(request.storage, concurrency=request.limits.concurrency)
-    except EmptyStorageError:
-        return ()
-    return tuple(view.cover_epochs().entries)
-
-
-@contextlib.asynccontextmanager
-async def _opened(
-    request: OneoffRequest, folder: TargetFolder | None, report: Report
-) -> AsyncIterator[tuple[Fetcher, Target]]:
-    async with (
-        Fetcher(request.storage, request.limits) as fetcher,
-        open_target(folder, fetcher.workers, report=report, domain=request.domain) as target,
-    ):
-        yield fetcher, target
-
-
-def _known_pieces(
-    folder: TargetFolder | None, request: OneoffRequest, piece: PieceMark
-) -> tuple[PieceMark, ...]:
-    """The pieces that earlier commands put into the target, the last one perhaps in progress.
-
-    Raises:
-        ForeignTargetError: the target is another command's, or another piece is in progress.
-    """
-    if folder is None:
-        return ()
-    if folder.load_plan() is not None:
-        raise ForeignTargetError("the target was begun with bootstrap-db", file=str(folder.root))
-    known = folder.load_pieces() or PiecesMark(request.domain.text)
-    if known.domain != request.domain.text:
-        raise ForeignTargetError(
-            "the target was begun with another network", expected=known.domain, found=request.domain.text
-        )
-    for part in known.pieces:
-        if part.result is None and part != piece:
-            raise ForeignTargetError(
-                f"another piece is in progress: oneoff {part.kind} {part.manifest}",
-                file=str(folder.root),
-                hint="give that command again to complete it first",
-            )
-    return known.pieces
-
-
-def _begin_piece(
-    folder: TargetFolder | None, request: OneoffRequest, piece: PieceMark, known: tuple[PieceMark, ...]
-) -> tuple[PieceMark, ...]:
-    """Notes the piece in the target, unless it is there to be continued; returns the complete ones."""
-    done = tuple(part for part in known if part.result is not None)
-    if folder is not None and piece not in known:
-        # A new piece begins at its first chunk; what the target holds as a whole stays noted.
-        mark = folder.load_mark()
-        folder.save_mark(msgspec.structs.replace(mark, chunk=0, items=0, size=0, tree=None, frontier=None))
-        folder.save_pieces(PiecesMark(request.domain.text, (*done, piece)))
-    return done
-
-
-def _check_continues(session: _Session, piece: PieceMark, replay_from: int | None) -> None:
-    """Refuses transactions that would leave a gap, in the ledger or in the state that they build on."""
-    saved = [part for part in session.pieces if part.kind == "transaction"]
-    if saved and saved[-1].last + 1 < piece.first:
+        return await load(storage, manifest)
+    except (MissingFileError, UnsafePathError) as error:
         raise UsageError(
-            "transactions do not continue those in the target", expected=saved[-1].last + 1, found=piece.first
-        )
-    if replay_from is None or not session.run.target.keeps_data:
-        return
-    states = [part.last for part in session.pieces if part.has_values or part.replayed]
-    if replay_from - 1 not in states:
-        raise UsageError(
-            "write sets can be applied only after a state in the target",
-            expected=", ".join(str(version + 1) for version in states) or "none",
-            found=replay_from,
-            hint="restore the state snapshot of the version before first",
-        )
-
-
-async def _finish_if_whole(session: _Session, result: Result) -> None:
-    """Writes the last rows if the pieces make a database that a node opens."""
-    mark, pieces = session.journal.mark, session.pieces
-    trees = [part.last for part in pieces if part.has_tree]
-    states = [part.last for part in pieces if part.has_values]
-    saved = [part for part in pieces if part.kind == "transaction"]
-    if not (trees and states and saved and mark.voucher and mark.state and mark.ledger_infos):
-        return
-    snapshot, last = max(trees), saved[-1].last
-    reached = max([*states, *(part.last for part in saved if part.replayed)])
-    if not session.first_saved() <= snapshot <= last or (last > snapshot and reached < last):
-        return
-    outcome = Outcome(last, snapshot, min(states))
-    await session.run.target.verify_state(outcome)
-    await session.run.target.finish(outcome)
-    finished = FinishedMark(
-        target=last,
-        snapshot=snapshot,
-        history=min(states),
-        first_saved=session.first_saved(),
-        voucher=mark.voucher,
-        later_endings=mark.later_endings,
-        result=result,
-    )
-    await session.journal.note(finished=finished)
+            "no such manifest in the backup",
+            file=manifest,
+            hint="give its handle, relative to the backup's folder; the plan command lists them",
+        ) from error

@@ -77,6 +77,7 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
     return Result(
         command=COMMAND,
         trust=request.trust.name,
+        waypoints=request.trust.names,
         requested_version=request.end_version,
         target_version=target,
         snapshot_version=None if snapshot is None else snapshot.version,
@@ -143,10 +144,15 @@ def _choose_transactions(view: MetadataView, request: VerifyRequest) -> tuple[Tr
         return ()
     oldest = min(entry.first_version for entry in view.transactions)
     newest = max(entry.last_version for entry in view.transactions)
-    last = newest if request.end_version is None else min(newest, request.end_version)
+    last = newest if request.end_version is None else request.end_version
     first = request.start_version or oldest
-    if first > last:
-        return ()
+    if not first <= last <= newest:
+        raise UnreachableError(
+            "the backup does not hold the transactions asked for",
+            expected=f"{first} to {last}",
+            found=f"{oldest} to {newest}",
+            hint="ask for versions that the backup holds; the plan command lists its transactions",
+        )
     coverage = view.cover_transactions(first, last)
     _refuse_gap(coverage.gap)
     return tuple(coverage.entries)

@@ -39,6 +39,7 @@ async def verify_database(root: Path, waypoints: Sequence[Waypoint], report: Rep
     return Result(
         command=COMMAND,
         trust="waypoint" if waypoints else "genesis",
+        waypoints=tuple(str(waypoint) for waypoint in waypoints),
         requested_version=mark.result.requested_version,
         target_version=found.target_version,
         snapshot_version=found.snapshot_version,

@@ -28,6 +28,7 @@ ROWS = (  # lowest first; a unit is a package or a story file of `restore`
     {"run"},
     {"plan", "epochs", "snapshot", "transactions"},
     {"resume"},
+    {"pieces"},
     {"coordinator", "verify", "verify_db", "oneoff", "survey", "sample"},
     {"cli"},
 )

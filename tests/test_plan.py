@@ -211,6 +211,28 @@ def test_a_snapshot_that_claims_an_epoch_beyond_the_endings_is_not_used() -> Non
     assert plan_of(*BACKUP, liar, check_epochs=False).snapshot == liar
 
 
+@pytest.mark.parametrize("version", [400, 500])
+def test_a_false_epoch_at_or_below_the_last_ending_does_not_lower_the_target(version: int) -> None:
+    assert plan_of(*BACKUP, state(9, version)).target == 560
+
+
+@pytest.mark.parametrize("epoch", [0, 5])
+def test_a_snapshot_above_the_last_ending_of_an_epoch_that_is_known_does_not_lower_it(epoch: int) -> None:
+    assert plan_of(*BACKUP, state(epoch, 540)).target == 560
+
+
+def test_where_only_genesis_ended_the_note_says_epoch_0() -> None:
+    plan = plan_of(endings(0, 0), state(0), state(1, 0), saved(0, 0))
+    assert plan.snapshot == state(0)
+    assert plan.notes == ("the snapshot at version 0 is of epoch 1, epoch endings reach 0",)
+
+
+def test_a_request_is_strict_unless_it_says_otherwise() -> None:
+    request = PlanRequest(561)
+    assert (request.accept_older, request.check_epochs, request.history_start) == (False, True, None)
+    assert PlanRequest() == PlanRequest(None, None, accept_older=False, check_epochs=True)
+
+
 def test_a_snapshot_of_the_last_epoch_that_ended_is_used() -> None:
     plan = plan_of(*without(state(4)), state(5))
     assert (plan.target, plan.snapshot, plan.notes) == (560, state(5), ())
@@ -255,6 +277,10 @@ def test_no_epoch_endings_at_all_leave_nothing_unless_they_are_skipped() -> None
 
 FAR = MAX_REPLAY_DISTANCE + 400
 """The last version that a node opens on the snapshot at 400."""
+
+
+def test_a_node_replays_this_many_versions() -> None:
+    assert MAX_REPLAY_DISTANCE == 800_000
 
 
 def far_backup(last: int) -> list[Entry]:

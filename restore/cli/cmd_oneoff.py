@@ -13,7 +13,7 @@ from restore.cli.summary import answer_of_restore
 from restore.errors import UsageError
 
 if TYPE_CHECKING:
-    from restore.oneoff import OneoffRequest
+    from restore.pieces import OneoffRequest
     from restore.snapshot import RestoreMode
 
 
@@ -111,7 +111,7 @@ def transaction(
 
 
 def _request(restoring: RestoreFlags) -> OneoffRequest:
-    from restore.oneoff import OneoffRequest
+    from restore.pieces import OneoffRequest
 
     return OneoffRequest(
         target_dir=restoring.target.folder(),

@@ -51,6 +51,11 @@ class TrustPolicy:
             return "genesis"
         return "waypoint"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The trusted waypoints as text; none where nothing is checked."""
+        return () if self.skip else tuple(str(waypoint) for waypoint in self.waypoints)
+
     def check(self) -> None:
         """Refuses a policy that trusts nothing, or contradicts itself.
 
@@ -81,7 +86,7 @@ class TrustedHistory:
         self._domain = domain
         self._keep_from = keep_from
         self._trusted = {waypoint.version: waypoint for waypoint in policy.waypoints}
-        self._matched: list[int] = []
+        self._matched: set[int] = set()
         self._genesis: bytes | None = None
         self._ends: list[int] = []
         self._roots: dict[int, bytes] = {}
@@ -223,6 +228,6 @@ class TrustedHistory:
                 expected=waypoint,
                 found=found,
             )
-        if signed.info.next_epoch_state is not None and waypoint.version not in self._matched:
-            self._matched.append(waypoint.version)
+        if signed.info.next_epoch_state is not None:
+            self._matched.add(waypoint.version)
         return True

@@ -24,6 +24,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         trust: "waypoint", "genesis" or "none": what the proofs end in.
+        waypoints: the trusted ones, as text.
         requested_version: what the user asked for; None if nothing.
         target_version: T, the last version of the database.
         snapshot_version: V, the version of the state tree.
@@ -40,6 +41,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     command: str
     trust: str
+    waypoints: tuple[str, ...] = ()
     requested_version: int | None = None
     target_version: int | None = None
     snapshot_version: int | None = None

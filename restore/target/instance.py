@@ -56,6 +56,9 @@ MEMTABLE_BYTES = 128 << 20
 WRITE_BUFFER_BYTES = 16 << 20
 """Rows not yet flushed of one column family."""
 
+WAL_BYTES = 64 << 20
+"""Write-ahead log of one instance, read by an open after a crash; beyond this, old rows are flushed."""
+
 BACKGROUND_JOBS = 4
 """Flushes and compactions at once, over all instances: RocksDB shares its threads in a process."""
 
@@ -106,6 +109,7 @@ class Resources:
         self.options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         # Not stalling: a stalled `write` would hold the GIL until the flush is through.
         self.options.set_write_buffer_manager(WriteBufferManager(MEMTABLE_BYTES, False))  # noqa: FBT003
+        self.options.set_max_total_wal_size(WAL_BYTES)
         self.options.set_max_background_jobs(BACKGROUND_JOBS)
         self.options.set_keep_log_file_num(LOGS_KEPT)
         files = half // instances - DESCRIPTORS_PER_INSTANCE

@@ -299,13 +299,17 @@ def load_finished(root: Path) -> tuple[FinishedMark, str]:
     side = root / SIDE_FOLDER
     begun = _load(side / PLAN_FILE, PlanMark) or _load(side / PIECES_FILE, PiecesMark)
     if begun is None:
-        raise ForeignTargetError("folder holds no database of ours", file=str(root))
+        raise ForeignTargetError(
+            "folder holds no database of ours",
+            file=str(root),
+            hint="give the folder that bootstrap-db, or oneoff commands, restored into",
+        )
     mark = _load(side / MARK_FILE, Mark)
     if mark is None or mark.finished is None:
         raise ForeignTargetError(
             "the database is not finished",
             file=str(root),
-            hint="run the command that began it again; it continues where it stopped",
+            hint="give the command that began it again, or the oneoff commands that are missing",
         )
     return mark.finished, begun.domain
 

@@ -33,6 +33,7 @@ SUCCESS_KEYS = {
     "exit_code",
     "command",
     "trust",
+    "waypoints",
     "requested_version",
     "target_version",
     "snapshot_version",
@@ -92,6 +93,7 @@ def test_a_success_has_exactly_these_fields() -> None:
         "requested_version": None,
         "target_version": 20,
         "snapshot_version": 10,
+        "waypoints": [],
         "state_root_hash": "ab" * 32,
         "state_items": 5,
         "state_bytes": 600,
@@ -107,7 +109,7 @@ def test_a_success_has_exactly_these_fields() -> None:
 def test_what_was_not_restored_is_null_and_not_left_out() -> None:
     found = success(Result(command="verify", trust="none"))
     assert set(found) == SUCCESS_KEYS
-    given_ = {"schema", "status", "exit_code", "command", "trust", "seconds"}
+    given_ = {"schema", "status", "exit_code", "command", "trust", "waypoints", "seconds"}
     assert all(found[key] is None for key in SUCCESS_KEYS - given_)
 
 

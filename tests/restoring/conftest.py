@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from restore.sample.backup import write_sample
 
+from restore.sample.backup import write_sample
 from restore.sample.spec import SampleBackup, SampleSpec
 
 

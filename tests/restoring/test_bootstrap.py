@@ -6,10 +6,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks.rows import row_digests
-from restore.errors import ForeignTargetError, InterruptedRunError, TrustError, UnreachableError, UsageError
+from restore.errors import (
+    DamagedTargetError,
+    ForeignTargetError,
+    InterruptedRunError,
+    TrustError,
+    UnreachableError,
+    UsageError,
+)
 from restore.flow.stop import run
 from restore.ledger.waypoint import Waypoint
 from restore.proof.trust import TrustPolicy
@@ -117,8 +125,38 @@ def test_verify_of_some_versions_reads_their_backups_only(sample: SampleBackup) 
 def test_a_finished_target_is_left_alone(sample: SampleBackup, target: Path) -> None:
     first = restore_sample(sample, target)
     events: list[Event] = []
-    assert restore_sample(sample, target, report=events.append) == first
+    again = restore_sample(sample, target, report=events.append)
+    assert msgspec.structs.replace(again, seconds=first.seconds) == first
     assert [type(event) for event in events] == [Notice]
+
+
+def test_a_finished_target_of_another_network_is_refused(sample: SampleBackup, target: Path) -> None:
+    restore_sample(sample, target)
+    for waypoint in (Waypoint(0, bytes(32)), Waypoint(1, sample.genesis_waypoint.value)):
+        with pytest.raises(TrustError):
+            restore_request(request_of(sample.root, waypoint, target))
+    later = request_of(sample.root, Waypoint(sample.last_version + 1, bytes(32)), target)
+    assert restore_request(later).target_version == sample.last_version
+
+
+def test_a_finished_target_that_lost_a_part_is_refused(sample: SampleBackup, target: Path) -> None:
+    restore_sample(sample, target)
+    shutil.rmtree(target / "state_kv_db")
+    with pytest.raises(DamagedTargetError):
+        restore_sample(sample, target)
+
+
+def test_a_resumed_target_keeps_its_waypoint(sample: SampleBackup, target: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, Advanced) and event.phase.startswith("state"):
+            raise InterruptedRunError("stopped by the test")
+
+    with pytest.raises(InterruptedRunError):
+        restore_sample(sample, target, report=stop)
+    with pytest.raises(TrustError) as caught:
+        restore_request(request_of(sample.root, Waypoint(0, bytes(32)), target))
+    assert caught.value.expected == str(sample.genesis_waypoint)
+    assert restore_sample(sample, target).waypoints == (str(sample.genesis_waypoint),)
 
 
 def test_another_target_version_is_refused_where_one_was_begun(sample: SampleBackup, target: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.rows import row_digests
 from restore.errors import ForeignTargetError, UsageError
 from restore.flow.stop import run
-from restore.oneoff import OneoffRequest, oneoff_epoch_ending, oneoff_state_snapshot, oneoff_transaction
+from restore.oneoff import oneoff_epoch_ending, oneoff_state_snapshot, oneoff_transaction
+from restore.pieces import OneoffRequest
 from restore.proof.trust import TrustPolicy
 from restore.report.events import Event, Notice, silent
 from restore.report.result import Result

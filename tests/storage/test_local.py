@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
@@ -30,6 +31,7 @@ from restore.storage.local import LocalFs
 from tests.conftest import open_descriptors
 from tests.contracts.cancelling import cancel_at_every_wait
 from tests.contracts.storage import LINE, get, put
+from tests.flow.steps import settle
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -242,6 +244,32 @@ async def test_a_reader_cancelled_while_its_file_is_opened_closes_it(root: Path)
 
     waits = await cancel_at_every_wait(lambda: get(LocalFs(root, opener=note), "abc.0000/one.chunk"), check)
     assert len(opened) == waits + 1
+
+
+async def test_a_file_is_not_closed_under_a_thread_that_still_reads_from_it(root: Path) -> None:
+    read_end, write_end = os.pipe()
+
+    async def read() -> None:
+        async with LocalFs(root, opener=lambda path, flags: read_end).open_for_read(
+            "abc.0000/one.chunk"
+        ) as file:
+            reading.set()
+            await file.read_piece()
+
+    reading = asyncio.Event()
+    reader = asyncio.create_task(read())
+    await reading.wait()
+    for _ in range(3):
+        reader.cancel()
+        await settle()
+        assert not reader.done()
+        os.fstat(read_end)
+    os.write(write_end, b"at last")
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(read_end)
+    os.close(write_end)
 
 
 async def test_a_writer_cancelled_at_any_wait_leaves_no_temporary_file(root: Path) -> None:

@@ -12,17 +12,21 @@ import msgspec
 import pytest
 from rocksdict import WriteBatch
 
+from restore.crypto.digest import sha3_256
 from restore.errors import DamagedTargetError, DataError, TrustError, UsageError
 from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS, Domain
 from restore.ledger.state import Usage, hash_keys
 from restore.ledger.waypoint import Waypoint
-from restore.proof.jellyfish import node_key
+from restore.proof.accumulator import Accumulator, FrozenNode
+from restore.proof.jellyfish import InternalNode, decode_node, encode_internal, node_key
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted, silent
 from restore.target.check import CheckResult, _DatabaseCheck, check_database
 from restore.target.mark import FinishedMark, VoucherMark
 from restore.target.progress import Progress, progress_key, progress_table, version_value
+from restore.target.rows import accumulator_rows
 from restore.target.schema import (
+    ACCUMULATOR_DB,
     BLOCK_BY_VERSION,
     BLOCK_INFO,
     EPOCH_BY_VERSION,
@@ -54,7 +58,7 @@ from restore.target.schema import (
     usage_value,
 )
 from restore.target.store import RocksStore
-from tests.target.chain import LAST, Log, TinyChain, value_of
+from tests.target.chain import LAST, Log, TinyChain, Wanted, restore_chain, value_of
 from tests.target.conftest import Finished
 
 V, K = 15, 7
@@ -155,6 +159,8 @@ async def test_no_row_may_be_missing_altered_or_too_many(opened: Callable[[], An
                 continue
             key, value = rows[len(rows) // 2]
             beyond = bytes((rows[-1][0][0] | 0x0F,)) + b"\xfe" * (len(key) - 1)
+            if patient.store.get(table, beyond) is not None:
+                beyond = b"\x7f"
             for name, where, new in (
                 ("missing", key, None),
                 ("altered", key, flipped(value)),
@@ -181,94 +187,93 @@ def progress(kind: Progress, *fields: int) -> bytes:
     return progress_key(kind, *fields)
 
 
-@pytest.mark.parametrize(
-    ("table", "key", "value", "message"),
-    [
-        (
-            progress_table(LEDGER_METADATA),
-            progress(Progress.OVERALL_COMMIT),
-            version_value(LAST - 1),
-            "progress row has another value",
-        ),
-        (progress_table(LEDGER_METADATA), progress(Progress.LEDGER_COMMIT), None, "progress row is missing"),
-        (
-            progress_table("ledger_db/event_db"),
-            progress(Progress.EVENT_PRUNER),
-            version_value(0),
-            "progress row has another value",
-        ),
-        (
-            progress_table(MERKLE_METADATA),
-            b"\x09",
-            version_value(V),
-            "progress row should not be there",
-        ),
-        (
-            progress_table(KV_METADATA),
-            progress(Progress.STATE_SNAPSHOT_KV_RESTORE, K),
-            None,
-            "progress row is missing",
-        ),
-        (
-            progress_table(KV_METADATA),
-            progress(Progress.STATE_SNAPSHOT_KV_RESTORE, K),
-            b"\x01" + bytes(49),
-            "snapshot's progress does not fit its values",
-        ),
-        (LEDGER_INFO, u64(1), None, "row is missing"),
-        (LEDGER_INFO, u64(2), None, "row is missing"),
-        (EPOCH_BY_VERSION, u64(7), u64(2), "row does not name its epoch"),
-        (EPOCH_BY_VERSION, u64(15), None, "row does not name its epoch"),
-        (TRANSACTION, u64(9), None, "row is missing"),
-        (TRANSACTION, u64(9), b"", None),
-        (
-            TRANSACTION,
-            u64(9),
-            b"\x03" + bytes(32),
-            "transaction is not the one that the transaction info commits to",
-        ),
-        (WRITE_SET, u64(9), b"\x00\x00", "write set is not the one that the transaction info commits to"),
-        (WRITE_SET, u64(9), b"\x00\x00\x00", "bytes follow the value"),
-        (EVENT, u64(8) + u64(0), None, "row is missing"),
-        (
-            EVENT,
-            u64(11) + u64(3),
-            b"\x01\x02\x00",
-            "event root is not the one that the transaction info commits to",
-        ),
-        (EVENT, u64(LAST + 1) + u64(0), b"\x01\x02\x00", "table has rows that nothing accounts for"),
-        (EVENT_ACCUMULATOR, u64(8) + u64(0), bytes(32), "row has another value"),
-        (BLOCK_BY_VERSION, u64(8), None, "row is missing"),
-        (BLOCK_INFO, u64(2), b"\x00", "row has another value"),
-        (TRANSACTION_BY_HASH, bytes(32), u64(9), "table has rows that nothing accounts for"),
-        (
-            TRANSACTION_ACCUMULATOR,
-            u64(6),
-            bytes(32),
-            "accumulator before the target is not the one that was signed",
-        ),
-        (TRANSACTION_ACCUMULATOR, u64(6), None, "row is missing"),
-        (TRANSACTION_ACCUMULATOR, u64(20), bytes(32), "accumulator node is not the hash of what is below it"),
-        (TRANSACTION_ACCUMULATOR, u64(46), bytes(32), "accumulator goes on beyond the target"),
-        (TRANSACTION_INFO, u64(LAST + 1), b"", "table has rows that nothing accounts for"),
-        (VERSION_DATA, u64(V), usage_value(Usage(1, 1)), "usage is not what was counted"),
-        (VERSION_DATA, u64(18), usage_value(Usage(1, 1)), "row has another value"),
-        (VERSION_DATA, u64(18), None, "row is missing"),
-        (VERSION_DATA, u64(K - 1), bytes(16), "table has rows that nothing accounts for"),
-        (TREE_ROOTS, node_key(V, ""), None, "row is missing"),
-        (TREE_ROOTS, node_key(V - 1, ""), b"\x03", "row should not be there"),
-    ],
-)
-async def test_the_row_at_fault_is_named(
-    opened: Callable[[], Any], table: Table, key: bytes, value: bytes | None, message: str | None
-) -> None:
+CASES: list[tuple[Table, bytes, bytes | None, str | None]] = [
+    (
+        progress_table(LEDGER_METADATA),
+        progress(Progress.OVERALL_COMMIT),
+        version_value(LAST - 1),
+        "progress row has another value",
+    ),
+    (progress_table(LEDGER_METADATA), progress(Progress.LEDGER_COMMIT), None, "progress row is missing"),
+    (
+        progress_table("ledger_db/event_db"),
+        progress(Progress.EVENT_PRUNER),
+        version_value(0),
+        "progress row has another value",
+    ),
+    (
+        progress_table(MERKLE_METADATA),
+        b"\x09",
+        version_value(V),
+        "progress row should not be there",
+    ),
+    (
+        progress_table(KV_METADATA),
+        progress(Progress.STATE_SNAPSHOT_KV_RESTORE, K),
+        None,
+        "progress row is missing",
+    ),
+    (
+        progress_table(KV_METADATA),
+        progress(Progress.STATE_SNAPSHOT_KV_RESTORE, K),
+        b"\x01" + bytes(49),
+        "snapshot's progress does not fit its values",
+    ),
+    (LEDGER_INFO, u64(1), None, "row is missing"),
+    (LEDGER_INFO, u64(2), None, "row is missing"),
+    (EPOCH_BY_VERSION, u64(7), u64(2), "row does not name its epoch"),
+    (EPOCH_BY_VERSION, u64(15), None, "row does not name its epoch"),
+    (TRANSACTION, u64(9), None, "row is missing"),
+    (TRANSACTION, u64(9), b"", None),
+    (
+        TRANSACTION,
+        u64(9),
+        b"\x03" + bytes(32),
+        "transaction is not the one that the transaction info commits to",
+    ),
+    (WRITE_SET, u64(9), b"\x00\x00", "write set is not the one that the transaction info commits to"),
+    (WRITE_SET, u64(9), b"\x00\x00\x00", "bytes follow the value"),
+    (EVENT, u64(8) + u64(0), None, "row is missing"),
+    (
+        EVENT,
+        u64(11) + u64(3),
+        b"\x01\x02\x00",
+        "event root is not the one that the transaction info commits to",
+    ),
+    (EVENT, u64(LAST + 1) + u64(0), b"\x01\x02\x00", "table has rows that nothing accounts for"),
+    (EVENT_ACCUMULATOR, u64(8) + u64(0), bytes(32), "row has another value"),
+    (BLOCK_BY_VERSION, u64(8), None, "row is missing"),
+    (BLOCK_INFO, u64(2), b"\x00", "row has another value"),
+    (TRANSACTION_BY_HASH, bytes(32), u64(9), "table has rows that nothing accounts for"),
+    (
+        TRANSACTION_ACCUMULATOR,
+        u64(6),
+        bytes(32),
+        "accumulator node is not the hash of what is below it",
+    ),
+    (TRANSACTION_ACCUMULATOR, u64(6), None, "row is missing"),
+    (TRANSACTION_ACCUMULATOR, u64(20), bytes(32), "accumulator node is not the hash of what is below it"),
+    (TRANSACTION_ACCUMULATOR, u64(46), bytes(32), "accumulator goes on beyond the target"),
+    (TRANSACTION_INFO, u64(LAST + 1), b"", "table has rows that nothing accounts for"),
+    (VERSION_DATA, u64(V), usage_value(Usage(1, 1)), "usage is not what was counted"),
+    (VERSION_DATA, u64(18), usage_value(Usage(1, 1)), "row has another value"),
+    (VERSION_DATA, u64(18), None, "row is missing"),
+    (VERSION_DATA, u64(K - 1), bytes(16), "table has rows that nothing accounts for"),
+    (TREE_ROOTS, node_key(V, ""), None, "row is missing"),
+    (TREE_ROOTS, node_key(V - 1, ""), b"\x03", "row should not be there"),
+]
+"""What is changed, to what (None: removed), and what is said of it (None: whatever the parser says)."""
+
+
+async def test_the_row_at_fault_is_named(opened: Callable[[], Any]) -> None:
     async with opened() as patient:
-        with patient.changed(table, key, value):
-            error = await patient.fails()
-    assert message in (error.message, None)
-    if error.version is None:
-        assert error.file is not None
-        assert error.file.startswith(str(table))
+        for table, key, value, message in CASES:
+            with patient.changed(table, key, value):
+                error = await patient.fails()
+            assert message in (error.message, None), (table, key)
+            if error.version is None:
+                assert error.file is not None
+                assert error.file.startswith(str(table))
 
 
 def row_of_leaf(store: RocksStore, chain: TinyChain, version: int) -> tuple[Table, bytes, bytes]:
@@ -313,37 +318,32 @@ async def test_a_value_without_a_leaf_is_named(opened: Callable[[], Any]) -> Non
             assert error.file == f"{STATE_VALUES[shard]} {key.hex()}"
 
 
-@pytest.mark.parametrize(
-    ("key", "message"),
-    [
-        (state_value_key(b"\x11" * 32, LAST + 1), "state value is of a version outside the database"),
-        (state_value_key(b"\x11" * 32, K - 1), "state value is of a version outside the database"),
-        (state_value_key(b"\x21" * 32, K), "state value stands in a shard that is not its own"),
-        (b"\x11" * 33, "key of a state value has a wrong length"),
-        (state_value_key(b"\x11" * 32, LAST), "state values have rows that no write set made"),
-        (state_value_key(b"\x11" * 32, K), "state values do not make up the state root of their version"),
-    ],
-)
-async def test_state_values_that_do_not_belong_are_named(
-    opened: Callable[[], Any], key: bytes, message: str
-) -> None:
-    tombstone_at_once = state_value_key(b"\x11" * 32, K + 1)
+async def test_state_values_that_do_not_belong_are_named(opened: Callable[[], Any]) -> None:
+    table, stranger, live = STATE_VALUES[1], b"\x11" * 32, b"\x01\x00\x00"
+    outside = "state value is of a version outside the database"
     async with opened() as patient:
-        if message.startswith("state values do not make up"):
-            # Live at K alone: only K's root knows of it.
-            with (
-                patient.changed(STATE_VALUES[1], tombstone_at_once, b"\x00"),
-                patient.changed(STATE_VALUES[1], key, b"\x01\x00\x00"),
-            ):
-                error = await patient.fails()
-            assert error.version == K
-        elif message.startswith("state values have rows"):
-            with patient.changed(STATE_VALUES[1], key, b"\x00"):
-                error = await patient.fails()
-        else:
-            with patient.changed(STATE_VALUES[1], key, b"\x01\x00\x00"):
-                error = await patient.fails()
-    assert error.message == message
+        for key, value, message in (
+            (state_value_key(stranger, LAST + 1), live, outside),
+            (state_value_key(stranger, K - 1), live, outside),
+            (state_value_key(b"\x21" * 32, K), live, "state value stands in a shard that is not its own"),
+            (b"\x11" * 33, live, "key of a state value has a wrong length"),
+            (state_value_key(stranger, LAST), b"\x00", "state values have rows that no write set made"),
+        ):
+            with patient.changed(table, key, value):
+                assert (await patient.fails()).message == message
+
+
+async def test_the_state_at_k_is_proven(opened: Callable[[], Any]) -> None:
+    table, stranger = STATE_VALUES[1], b"\x11" * 32
+    async with opened() as patient:
+        # Live at K alone: neither the tree at V nor any later root knows of it.
+        with (
+            patient.changed(table, state_value_key(stranger, K), b"\x01\x00\x00"),
+            patient.changed(table, state_value_key(stranger, K + 1), b"\x00"),
+        ):
+            error = await patient.fails()
+    assert error.message == "state values do not make up the state root of their version"
+    assert error.version == K
 
 
 async def test_the_state_at_the_last_checkpoint_is_proven(
@@ -385,25 +385,22 @@ def path_of_leaf(store: RocksStore, *, depth: int) -> tuple[int, str, bytes]:
     raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("offset", "message"),
-    [
-        (1, "leaf stands outside its path"),
-        (32, "leaf's state key has another hash"),
-        (64, "hash of the node is not what its parent says"),
-        (70, "leaf's state key has another hash"),
-        (-8, "leaf is of another version"),
-    ],
-)
-async def test_every_part_of_a_leaf_is_checked(opened: Callable[[], Any], offset: int, message: str) -> None:
+async def test_every_part_of_a_leaf_is_checked(opened: Callable[[], Any]) -> None:
     async with opened() as patient:
         shard, path, node = path_of_leaf(patient.store, depth=2)
-        forged = bytearray(node)
-        forged[offset] ^= 0x80 if offset == 1 else 1
         key = node_key(V, path)
-        with patient.changed(TREE_NODES[shard], key, bytes(forged)):
-            error = await patient.fails()
-    assert (error.message, error.file) == (message, f"{TREE_NODES[shard]} {key.hex()}")
+        for offset, message in (
+            (1, "leaf stands outside its path"),
+            (32, "leaf's state key has another hash"),
+            (64, "hash of the node is not what its parent says"),
+            (70, "leaf's state key has another hash"),
+            (-8, "leaf is of another version"),
+        ):
+            forged = bytearray(node)
+            forged[offset] ^= 0x80 if offset == 1 else 1
+            with patient.changed(TREE_NODES[shard], key, bytes(forged)):
+                error = await patient.fails()
+            assert (error.message, error.file) == (message, f"{TREE_NODES[shard]} {key.hex()}")
 
 
 def inner_node(store: RocksStore) -> tuple[int, bytes, bytes]:
@@ -414,27 +411,51 @@ def inner_node(store: RocksStore) -> tuple[int, bytes, bytes]:
     raise AssertionError
 
 
-@pytest.mark.parametrize(
-    ("forge", "message"),
-    [
-        (lambda node: node[:5] + b"\x10" + node[6:], "hash of the node is not what its parent says"),
-        (lambda node: b"\x03", "null node stands below the root"),
-        (lambda node: b"\x04", "unknown kind of tree node"),
-        (lambda node: node + b"\x00", "bytes follow the value"),
-        (lambda node: b"\x02\x01\x00\x01\x00" + node[5:38], "internal node stands above a single leaf"),
-    ],
-)
-async def test_every_part_of_an_internal_node_is_checked(
-    opened: Callable[[], Any], forge: Callable[[bytes], bytes], message: str
-) -> None:
+def with_child(node: bytes, **changes: Any) -> bytes:
+    """The internal node with its first child changed."""
+    decoded = decode_node(node)
+    assert isinstance(decoded, InternalNode)
+    (nibble, child), *others = decoded.children.items()
+    return encode_internal({nibble: child._replace(**changes), **dict(others)})
+
+
+async def test_every_part_of_an_internal_node_is_checked(opened: Callable[[], Any]) -> None:
     async with opened() as patient:
         shard, key, node = inner_node(patient.store)
-        with patient.changed(TREE_NODES[shard], key, forge(node)):
+        for forged, message in (
+            (with_child(node, hash=bytes(32)), "hash of the node is not what its parent says"),
+            (b"\x03", "null node stands below the root"),
+            (b"\x04", "unknown kind of tree node"),
+            (node + b"\x00", "bytes follow the value"),
+            (b"\x02\x01\x00\x01\x00" + node[5:38], "internal node stands above a single leaf"),
+        ):
+            with patient.changed(TREE_NODES[shard], key, forged):
+                error = await patient.fails()
+            assert (error.message, error.file) == (message, f"{TREE_NODES[shard]} {key.hex()}")
+
+
+async def test_what_the_root_says_of_its_children_is_checked(opened: Callable[[], Any]) -> None:
+    key = node_key(V, "")
+    async with opened() as patient:
+        root = patient.store.get(TREE_ROOTS, key)
+        assert root is not None
+        decoded = decode_node(root)
+        assert isinstance(decoded, InternalNode)
+        nibble = next(nibble for nibble, child in decoded.children.items() if not child.is_leaf)
+        child = decoded.children[nibble]
+        for other, field in (
+            (child._replace(version=V - 1), "version"),
+            (child._replace(leaves=child.leaves + 1), "leaves"),
+        ):
+            forged = encode_internal({**decoded.children, nibble: other})
+            with patient.changed(TREE_ROOTS, key, forged):
+                error = await patient.fails()
+            assert error.message == f"{field} of the node is not what its parent says"
+            assert error.file == f"{TREE_NODES[nibble]} {node_key(V, f'{nibble:x}').hex()}"
+        forged = encode_internal({**decoded.children, nibble: child._replace(hash=bytes(32))})
+        with patient.changed(TREE_ROOTS, key, forged):
             error = await patient.fails()
-    # A child of another version is noticed where the child is, by the node's own claim.
-    if message.startswith("hash of the node") and error.message.startswith("version of the node"):
-        return
-    assert (error.message, error.file) == (message, f"{TREE_NODES[shard]} {key.hex()}")
+        assert error.message == "state tree has another root than its transaction commits to"
 
 
 async def test_nodes_without_a_parent_are_named(opened: Callable[[], Any]) -> None:
@@ -486,6 +507,27 @@ async def test_what_vouches_for_the_target_is_checked(opened: Callable[[], Any],
         assert error.message == "an accumulator proof leads to another root"
         result = msgspec.structs.replace(finished.mark.result, epochs=4)
         assert (await patient.fails(result=result)).message == "row is missing"
+
+
+async def test_a_consistent_accumulator_over_another_past_is_noticed(
+    database: Path, chain: TinyChain
+) -> None:
+    # No epoch ends among these versions: what vouches for the target is all that tells.
+    wanted = Wanted(target=20, snapshot=18, history=18, first=16)
+    mark = await restore_chain(database, chain, wanted)
+    seed, forged = APTOS.transaction_accumulator, b"\x66" * 32
+    leaves = [sha3_256(APTOS.transaction_info + record.info.raw) for record in chain.records[16:21]]
+    nodes = [FrozenNode(4, 0, forged), *Accumulator(seed, 16, [forged]).append(leaves)]
+    store = RocksStore.open(database)
+    store.write(ACCUMULATOR_DB, {TRANSACTION_ACCUMULATOR: accumulator_rows(nodes)})
+    try:
+        async with Workers(1) as workers:
+            error = await Patient(store, mark, workers).fails()
+    finally:
+        store.close()
+    assert error.message == "accumulator before the target is not the one that was signed"
+    assert error.version == 20
+    assert (error.found or "").startswith(forged.hex())
 
 
 async def test_a_mark_that_says_something_else_is_noticed(opened: Callable[[], Any]) -> None:

@@ -363,6 +363,13 @@ def test_a_mark_that_cannot_be_written_leaves_the_one_before(root: Path) -> None
         assert folder.load_mark() == large
 
 
+def test_a_mark_begins_at_nothing() -> None:
+    mark = Mark()
+    assert (mark.step, mark.chunk, mark.items, mark.size, mark.later_endings) == (0, 0, 0, 0, ())
+    others = set(Mark.__struct_fields__) - {"step", "chunk", "items", "size", "later_endings"}
+    assert all(getattr(mark, name) is None for name in others)
+
+
 def test_fields_that_later_versions_add_have_their_defaults(root: Path) -> None:
     with TargetFolder(root) as folder:
         (root / SIDE_FOLDER / MARK_FILE).write_bytes(b'{"step":2}')
@@ -386,7 +393,7 @@ def test_a_database_that_is_not_finished_says_so(root: Path, mark: Mark | None) 
             folder.save_mark(mark)
     with pytest.raises(ForeignTargetError, match="not finished") as caught:
         load_finished(root)
-    assert "run the command that began it again" in (caught.value.hint or "")
+    assert "the command that began it again" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("begun", [PLAN, PIECES])

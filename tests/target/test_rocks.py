@@ -140,7 +140,8 @@ def expected_rows(chain: TinyChain, wanted: Wanted) -> Database:
 
 
 def frozen_nodes(count: int, roots: tuple[bytes, ...]) -> list[FrozenNode]:
-    nodes, covered = [], 0
+    nodes: list[FrozenNode] = []
+    covered = 0
     for level in range(count.bit_length() - 1, -1, -1):
         if count >> level & 1:
             nodes.append(FrozenNode(level, covered >> level, roots[len(nodes)]))
@@ -226,12 +227,6 @@ async def test_small_steps_lead_to_the_same_rows(
     assert steps.count("write sets") == LAST - 4 + 1  # each transaction is a step of its own
 
 
-async def test_everything_may_come_twice(database: Path, chain: TinyChain) -> None:
-    for _ in range(2):
-        await restore_chain(database, chain, WANTED["K below V"])
-    assert dump(database) == expected_rows(chain, WANTED["K below V"])
-
-
 class StopError(Exception):
     """What a test interrupts with."""
 
@@ -304,23 +299,25 @@ def test_a_restore_killed_after_a_step_ends_in_the_same_rows(
 async def test_a_cancelled_restore_ends_its_step_and_continues_later(
     database: Path, chain: TinyChain
 ) -> None:
-    task = asyncio.current_task()
+    task, wanted = asyncio.current_task(), WANTED["K below V"]
     assert task is not None
 
     def cancel() -> None:
         task.cancel()
 
-    for step in ("snapshot values", "write sets", "state progress"):
-        with pytest.raises(asyncio.CancelledError):
-            await restore_chain(
-                database,
-                chain,
-                WANTED["K below V"],
-                StopAt(step, occurrence=2, stop=cancel),
-            )
-        task.uncancel()
-    await restore_chain(database, chain, WANTED["K below V"])
-    assert dump(database) == expected_rows(chain, WANTED["K below V"])
+    stops: list[StopAt] = []
+
+    def report(event: Event) -> None:
+        stops[-1](event)
+
+    async with open_rocks(database, report) as target:
+        for step in ("snapshot values", "write sets", "state progress"):
+            stops.append(StopAt(step, occurrence=2, stop=cancel))
+            with pytest.raises(asyncio.CancelledError):
+                await restore_into(target, chain, wanted)
+            task.uncancel()
+    await restore_chain(database, chain, wanted)
+    assert dump(database) == expected_rows(chain, wanted)
 
 
 async def test_usage_comes_back_from_replayed_transactions_only(database: Path, chain: TinyChain) -> None:

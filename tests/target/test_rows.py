@@ -10,11 +10,12 @@ from restore.ledger.transaction import TransactionRecord, parse_transaction_reco
 from restore.proof.accumulator import Accumulator, FrozenNode
 from restore.proof.builder import NodeRow
 from restore.sample.encode import sequence, u32
+from restore.sample.encode import u64 as le64
 from restore.sample.infos import transaction_info
 from restore.sample.validators import BlockEnd, Validators
 from restore.target import rows, schema
 from restore.wire.bcs import encode_bytes
-from tests.target.chain import NEW_BLOCK, SENDER, block_event, le64, user_transaction_of
+from tests.target.chain import NEW_BLOCK, SENDER, block_event, user_transaction_of
 
 VERSION = 0x0102030405
 KEY = bytes.fromhex("0000000102030405")
