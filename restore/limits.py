@@ -65,6 +65,25 @@ def limits_of_process(*, concurrency: int | None = None, memory_bytes: int | Non
     )
 
 
+def claim_descriptors(needed: int) -> None:
+    """Makes sure that this process may open `needed` files, by raising its own soft limit where that helps.
+
+    Raises:
+        ResourceError: the hard limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ResourceError(
+            "too few file descriptors for a database",
+            expected=needed,
+            found=hard,
+            hint=f"raise the limit: ulimit -n {needed}",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 def available_cpus() -> int:
     """CPUs this process may use: affinity, then the cgroup's quota, rounded up; at least 1."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

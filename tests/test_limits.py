@@ -12,7 +12,13 @@ import pytest
 
 from restore import limits
 from restore.errors import ResourceError, UsageError
-from restore.limits import MEMORY_SHARE, available_cpus, available_memory, limits_of_process
+from restore.limits import (
+    MEMORY_SHARE,
+    available_cpus,
+    available_memory,
+    claim_descriptors,
+    limits_of_process,
+)
 
 
 @contextmanager
@@ -105,3 +111,19 @@ def test_too_few_descriptors_are_refused_before_the_start(cgroup: Path) -> None:
     assert caught.value.found == "6"
     assert caught.value.hint is not None
     assert "ulimit" in caught.value.hint
+
+
+def test_a_low_soft_limit_is_raised_to_what_is_needed() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with soft_limit(resource.RLIMIT_NOFILE, 200):
+        claim_descriptors(150)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (200, hard)
+        claim_descriptors(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+
+
+def test_a_hard_limit_that_is_too_low_is_said_before_anything_is_opened() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with pytest.raises(ResourceError, match="too few file descriptors") as caught:
+        claim_descriptors(hard + 1)
+    assert caught.value.hint == f"raise the limit: ulimit -n {hard + 1}"

@@ -10,6 +10,7 @@ from typing import Self
 
 from cache.atomic import make_directory_durably, write_durably
 from restore.errors import RestoreError
+from restore.limits import claim_descriptors
 from restore.target.failures import local_failures
 from restore.target.instance import Instance, Mode, Resources
 from restore.target.mark import SIDE_FOLDER
@@ -21,6 +22,9 @@ SCRATCH_FOLDER = "scratch"
 
 CREATED_FILE = "created"
 """Below the side folder: all instances were created; a missing one is damage from then on."""
+
+NEEDED_DESCRIPTORS = 4096
+"""Half of them for 42 instances of 30 to 48 files each, the rest for the backup's files and ours."""
 
 TABLE_ROWS = 1024
 """Fewer sorted rows go into a batch: moving a table file in takes some 3 ms, a batch half of one."""
@@ -50,6 +54,7 @@ class RocksStore:
             DiskFullError, AccessDeniedError, ResourceError: as the names say.
         """
         side = root / SIDE_FOLDER
+        claim_descriptors(NEEDED_DESCRIPTORS)
         resources = Resources(len(INSTANCES))
         mode: Mode = "read"
         if not read_only:
