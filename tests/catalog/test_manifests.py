@@ -61,8 +61,8 @@ def state_snapshot() -> Json:
             {
                 "first_idx": first,
                 "last_idx": last,
-                "first_key": digits(10 + first),
-                "last_key": digits(10 + last),
+                "first_key": digits(10 + 2 * first),
+                "last_key": digits(10 + 2 * last),
                 "blobs": f"{folder}/{first}-.chunk",
                 "proof": f"{folder}/{first}-{last}.proof",
             }
@@ -154,8 +154,8 @@ def test_values_have_their_types() -> None:
     assert state.chunks[1] == StateSnapshotChunk(
         4,
         4,
-        HashValue((14).to_bytes(32)),
-        HashValue((14).to_bytes(32)),
+        HashValue((18).to_bytes(32)),
+        HashValue((18).to_bytes(32)),
         "state_epoch_2_ver_20.0a1b/4-.chunk",
         "state_epoch_2_ver_20.0a1b/4-4.proof",
     )
@@ -198,6 +198,7 @@ def test_hashes_may_be_upper_case() -> None:
         "0x" + "ab" * 32,
         "ab" * 31 + "zz",
         "ab" * 31 + " a",
+        "ab" * 31 + "  ",
         "ab " * 21 + "a",
         "\u0661" * 64,
         "\uff11" * 64,
@@ -325,9 +326,9 @@ def test_a_torn_manifest_is_refused_wherever_it_ends(make: Callable[[], Json], p
         pytest.param(state_snapshot, {"chunks/1/last_idx": 3}, id="state: reversed chunk"),
         pytest.param(state_snapshot, {"chunks/0/last_key": digits(9)}, id="state: keys descend in a chunk"),
         pytest.param(state_snapshot, {"chunks/0/last_key": digits(10)}, id="state: one key for four items"),
-        pytest.param(state_snapshot, {"chunks/1/last_key": digits(15)}, id="state: two keys for one item"),
-        pytest.param(state_snapshot, {"chunks/2/first_key": digits(14)}, id="state: a key in two chunks"),
-        pytest.param(state_snapshot, {"chunks/2/first_key": digits(13)}, id="state: keys descend"),
+        pytest.param(state_snapshot, {"chunks/1/last_key": digits(19)}, id="state: two keys for one item"),
+        pytest.param(state_snapshot, {"chunks/2/first_key": digits(18)}, id="state: a key in two chunks"),
+        pytest.param(state_snapshot, {"chunks/2/first_key": digits(17)}, id="state: keys descend"),
         pytest.param(transactions, {"chunks": []}, id="transactions: no chunks"),
         pytest.param(transactions, {"first_version": 301}, id="transactions: reversed"),
         pytest.param(transactions, {"first_version": 99}, id="transactions: later start"),
@@ -337,6 +338,19 @@ def test_a_torn_manifest_is_refused_wherever_it_ends(make: Callable[[], Json], p
         pytest.param(transactions, {"chunks/1/first_version": 102}, id="transactions: gap"),
         pytest.param(transactions, {"chunks/2/first_version": 250}, id="transactions: overlap"),
         pytest.param(transactions, {"chunks/1/last_version": 100}, id="transactions: reversed chunk"),
+        pytest.param(
+            transactions,
+            {"chunks/1/last_version": 100, "chunks/2/first_version": 101},
+            id="transactions: empty chunk",
+        ),
+        pytest.param(
+            state_snapshot, {"chunks/1/last_idx": 3, "chunks/2/first_idx": 4}, id="state: empty chunk"
+        ),
+        pytest.param(
+            epoch_endings,
+            {"chunks/1/last_epoch": 3, "last_epoch": 3, "waypoints": ["30:" + digits(30)]},
+            id="epochs: empty chunk",
+        ),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(
