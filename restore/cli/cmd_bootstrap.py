@@ -42,4 +42,5 @@ def bootstrap_db(
         limits=restoring.source.limits(),
         storage=restoring.source.open_storage(),
     )
-    return answer_of_restore(run_reported(lambda report: bootstrap(request, report)), request.target_dir)
+    result = run_reported(lambda report: bootstrap(request, report))
+    return answer_of_restore(result, request.target_dir, headline=f"{request.target_dir} is restored")

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from restore.cli.legacy import NO_MOVE_VM, ignored_database_options, refused_option
-from restore.cli.options import RestoreFlags, option, output_option, parse_version, restore_options
+from restore.cli.options import RestoreFlags, option, output_option, restore_options
 from restore.cli.output import Answer, run_reported
 from restore.cli.summary import answer_of_restore
+from restore.cli.values import parse_version
 from restore.errors import UsageError
 
 if TYPE_CHECKING:
+    from restore.report.result import Result
     from restore.pieces import OneoffRequest
     from restore.snapshot import RestoreMode
 
@@ -33,7 +35,7 @@ def epoch_ending(*, restoring: RestoreFlags, epoch_ending_manifest: str) -> Answ
 
     request = _request(restoring)
     result = run_reported(lambda report: oneoff_epoch_ending(request, report, manifest=epoch_ending_manifest))
-    return answer_of_restore(result, request.target_dir)
+    return _answer(result, request)
 
 
 @oneoff.command("state-snapshot")
@@ -68,7 +70,7 @@ def state_snapshot(
             request, report, manifest=state_manifest, into_version=state_into_version, mode=restore_mode
         )
     )
-    return answer_of_restore(result, request.target_dir)
+    return _answer(result, request)
 
 
 @oneoff.command("transaction")
@@ -107,7 +109,11 @@ def transaction(
             request, report, manifest=transaction_manifest, replay_from=replay_transactions_from_version
         )
     )
-    return answer_of_restore(result, request.target_dir)
+    return _answer(result, request)
+
+
+def _answer(result: Result, request: OneoffRequest) -> Answer:
+    return answer_of_restore(result, request.target_dir, headline=f"the backup is in {request.target_dir}")
 
 
 def _request(restoring: RestoreFlags) -> OneoffRequest:

@@ -7,62 +7,58 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from restore.cli.legacy import ignored_metadata_option
+from restore.cli.legacy import ignored_database_options, refused_option
 from restore.cli.options import (
-    SourceFlags,
+    RestoreFlags,
+    accept_older_option,
     history_start_option,
-    option,
     output_option,
-    skip_epochs_option,
-    source_options,
-    target_version_option,
+    restore_options,
 )
 from restore.cli.output import Answer, run_reported, table
 from restore.errors import UnreachableError
-from restore.report.figures import show_bytes
+from restore.report.figures import show_bytes, show_count
 
 if TYPE_CHECKING:
     from restore.plan import Plan, PlanRequest
     from restore.survey import Survey
 
+_HINT = "ask for what is reachable, or give --accept-older to bootstrap-db, or use a backup that holds more"
+
 
 @click.command("plan")
-@source_options
-@option(
-    "--target-db-dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="Folder whose free disk space is reported.  [default: the current folder]",
-)
-@target_version_option
+@restore_options
 @history_start_option
-@skip_epochs_option
+@accept_older_option
 @output_option
-@ignored_metadata_option
-def plan(
-    *,
-    source: SourceFlags,
-    target_db_dir: Path,
-    target_version: int | None,
-    ledger_history_start_version: int | None,
-    skip_epoch_endings: bool,
-) -> Answer:
+@ignored_database_options
+@refused_option("--replay-all")
+def plan(*, restoring: RestoreFlags, ledger_history_start_version: int | None, accept_older: bool) -> Answer:  # noqa: ARG001  as bootstrap-db
     """Show what can be restored, and why not more.
 
     Reads metadata and manifests only. Exits 21 if that is less than asked for, as bootstrap-db would.
+
+    Takes the flags of bootstrap-db, so that only the verb has to be exchanged. Of these --dry-run,
+    --accept-older and the trust flags have no effect here; --target-db-dir names the folder whose free disk
+    space is shown, the current one if not given.
     """
     from restore.plan import PlanRequest
     from restore.survey import survey
 
     request = PlanRequest(
-        target_version,
+        restoring.target_version,
         ledger_history_start_version,
         accept_older=True,  # what falls short is shown too, and then told by the exit code
-        check_epochs=not skip_epoch_endings,
+        check_epochs=not restoring.skip_epoch_endings,
     )
-    limits, storage = source.limits(), source.open_storage()
-    found = run_reported(lambda _: survey(storage, request, limits=limits, target=target_db_dir))
+    limits, storage = restoring.source.limits(), restoring.source.open_storage()
+    folder = restoring.target.target_db_dir or Path()
+    try:
+        found = run_reported(lambda _: survey(storage, request, limits=limits, target=folder))
+    except UnreachableError as error:
+        if error.hint == UnreachableError.default_hint:
+            error.hint = _HINT  # the other one says to run this command
+        raise
     return Answer(_data(found), _text(found), _shortfall(found.plan, request))
 
 
@@ -70,11 +66,17 @@ def _shortfall(plan: Plan, request: PlanRequest) -> UnreachableError | None:
     """What bootstrap-db would say to the same request."""
     if request.target_version is not None and plan.target < request.target_version:
         return UnreachableError(
-            "the target version is not reachable", expected=request.target_version, found=plan.target
+            "the target version is not reachable",
+            expected=request.target_version,
+            found=plan.target,
+            hint=_HINT,
         )
     if request.history_start is not None and request.history_start < plan.history_version:
         return UnreachableError(
-            "the history start is not reachable", expected=request.history_start, found=plan.history_version
+            "the history start is not reachable",
+            expected=request.history_start,
+            found=plan.history_version,
+            hint=_HINT,
         )
     return None
 
@@ -104,7 +106,7 @@ def _text(found: Survey) -> str:
         ("state snapshot at version", plan.snapshot.version),
         ("state history", history),
         ("transactions from version", plan.first_saved),
-        ("to read", f"{len(found.files)} files, {size}"),
+        ("to read", f"{show_count(len(found.files), 'files')}, {size}"),
         ("free disk", None if found.free_disk is None else show_bytes(found.free_disk)),
     ]
     rows += [("epoch endings", entry.manifest) for entry in plan.epoch_endings]

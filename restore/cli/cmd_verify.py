@@ -10,14 +10,13 @@ from restore.cli.options import (
     TrustFlags,
     option,
     output_option,
-    parse_version,
-    parse_version_or_max,
     skip_epochs_option,
     source_options,
     trust_options,
 )
 from restore.cli.output import Answer, run_reported
 from restore.cli.summary import answer_of
+from restore.cli.values import parse_version, parse_version_or_max
 
 
 @click.command("verify")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from restore.cli.values import GivenPath, parse_size, parse_version
 from restore.errors import UsageError
+from restore.report.figures import show_bytes
 
 if TYPE_CHECKING:
     from restore.ledger.waypoint import Waypoint
@@ -28,8 +29,6 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 T = TypeVar("T")
 
 ENV_PREFIX = "APTOS_RESTORE_"
-MAX_U64 = (1 << 64) - 1
-_SIZE = re.compile(r"([0-9]+)(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
 
 
 def option(*names: str, **settings: Any) -> Decorator:
@@ -39,37 +38,34 @@ def option(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, envvar=variable, **settings)
 
 
-def parse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Option callback: a ledger version, an unsigned 64-bit number."""
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit() and int(value) <= MAX_U64):
-        raise click.BadParameter(f"{value!r} is not a version (a number from 0 to {MAX_U64})")
-    return int(value)
+@dataclass(frozen=True, slots=True)
+class BoundFlags:
+    """How much of this machine reading a backup may take."""
 
+    concurrent_downloads: int | None
+    memory_budget: int | None
 
-def parse_version_or_max(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
-    """Option callback: a version, or None for the word `max`."""
-    return None if value == "max" else parse_version(ctx, param, value)
+    def limits(self) -> Limits:
+        """The bounds of the run; says on stderr if the memory cannot be meant."""
+        from restore.limits import available_memory, limits_of_process
 
-
-def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Option callback: bytes, with or without a binary unit: `1073741824`, `512M`, `2G`, `2GiB`."""
-    if value is None:
-        return None
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is not a size such as 512M or 2G")
-    return int(match[1]) << 10 * " KMGT".index((match[2] or " ").upper())
+        limits = limits_of_process(concurrency=self.concurrent_downloads, memory_bytes=self.memory_budget)
+        memory = available_memory()
+        if limits.memory_bytes > memory:
+            click.echo(
+                f"warning: the memory budget of {show_bytes(limits.memory_bytes)} is more than the memory of "
+                f"this process, {show_bytes(memory)}",
+                err=True,
+            )
+        return limits
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFlags:
-    """Where the backup is, and how much of this machine reading it may take."""
+    """Where the backup is, and how it is read."""
 
     local_fs_dir: Path
-    concurrent_downloads: int | None
-    memory_budget: int | None
+    bounds: BoundFlags
 
     def open_storage(self) -> Storage:
         """The storage that holds the backup."""
@@ -79,9 +75,7 @@ class SourceFlags:
 
     def limits(self) -> Limits:
         """The bounds of the run."""
-        from restore.limits import limits_of_process
-
-        return limits_of_process(concurrency=self.concurrent_downloads, memory_bytes=self.memory_budget)
+        return self.bounds.limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +92,10 @@ class TrustFlags:
         Raises:
             UsageError: nothing is trusted, or a waypoint that does not parse.
         """
-        from restore.ledger.waypoint import PUBLISHED
         from restore.proof.trust import TrustPolicy
 
-        published = () if self.network is None else (PUBLISHED[self.network],)
-        waypoints = dict.fromkeys(published + parse_waypoints(self.trust_waypoint))
-        policy = TrustPolicy(waypoints=tuple(waypoints), genesis=self.trust_genesis, skip=skip)
+        waypoints = parse_waypoints(self.trust_waypoint, network=self.network)
+        policy = TrustPolicy(waypoints=waypoints, genesis=self.trust_genesis, skip=skip)
         policy.check()
         return policy
 
@@ -116,15 +108,16 @@ class TargetFlags:
     dry_run: bool
 
     def folder(self) -> Path | None:
-        """The database's folder; None for a dry run.
+        """The database's folder; None for a dry run, which may be added to any command line.
 
         Raises:
-            UsageError: not exactly one of the two was chosen.
+            UsageError: neither of the two was chosen.
         """
-        if (self.target_db_dir is None) != self.dry_run:
+        if self.dry_run:
+            return None
+        if self.target_db_dir is None:
             raise UsageError(
-                "exactly one of --target-db-dir and --dry-run is needed",
-                found="both" if self.dry_run else "neither",
+                "--target-db-dir or --dry-run is needed",
                 hint="--target-db-dir DIR restores; --dry-run checks the same and keeps nothing",
             )
         return self.target_db_dir
@@ -145,11 +138,16 @@ class RestoreFlags:
         return self.trust.policy(skip=self.skip_epoch_endings)
 
 
-def parse_waypoints(texts: tuple[str, ...]) -> tuple[Waypoint, ...]:
-    """The waypoints of repeated `--trust-waypoint` options."""
-    from restore.ledger.waypoint import Waypoint
+def parse_waypoints(texts: tuple[str, ...], *, network: str | None) -> tuple[Waypoint, ...]:
+    """The waypoints of repeated `--trust-waypoint` options and of `--network`, each once.
 
-    return tuple(map(Waypoint.parse, texts))
+    Raises:
+        UsageError: a waypoint that does not parse.
+    """
+    from restore.ledger.waypoint import PUBLISHED, Waypoint
+
+    published = () if network is None else (PUBLISHED[network],)
+    return tuple(dict.fromkeys((*published, *map(Waypoint.parse, texts))))
 
 
 def bundle(name: str, kind: type[Any], *options: Decorator) -> Decorator:
@@ -170,16 +168,9 @@ def bundle(name: str, kind: type[Any], *options: Decorator) -> Decorator:
     return decorate
 
 
-source_options = bundle(
-    "source",
-    SourceFlags,
-    option(
-        "--local-fs-dir",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        required=True,
-        help="Folder of the backup.",
-    ),
+bound_options = bundle(
+    "bounds",
+    BoundFlags,
     option(
         "--concurrent-downloads",
         metavar="N",
@@ -190,9 +181,17 @@ source_options = bundle(
         "--memory-budget",
         metavar="SIZE",
         callback=parse_size,
-        help="Bytes over queued, in-flight and decoded chunks, such as 512M or 2G; the oldest chunk may "
-        "exceed it.  [default: a quarter of the memory of this process]",
+        help="Bytes over queued, in-flight and decoded chunks, such as 512M or 2G; units are binary (2GB is "
+        "2 GiB). The oldest chunk may exceed it, so a small one only means fewer chunks at once.  "
+        "[default: a quarter of the memory of this process]",
     ),
+)
+
+source_options = bundle(
+    "source",
+    SourceFlags,
+    option("--local-fs-dir", metavar="DIR", type=GivenPath(), required=True, help="Folder of the backup."),
+    bound_options,
 )
 
 waypoint_option = option(
@@ -202,15 +201,17 @@ waypoint_option = option(
     help="A ledger info you trust, by version and hash; may be repeated (in the variable, with spaces).",
 )
 
+network_option = option(
+    "--network",
+    type=click.Choice(["mainnet", "testnet"]),
+    help="Trust the published genesis waypoint of this network.",
+)
+
 trust_options = bundle(
     "trust",
     TrustFlags,
     waypoint_option,
-    option(
-        "--network",
-        type=click.Choice(["mainnet", "testnet"]),
-        help="Trust the published genesis waypoint of this network.",
-    ),
+    network_option,
     option("--trust-genesis", is_flag=True, help="Take the backup's own genesis on trust."),
 )
 
@@ -220,10 +221,14 @@ target_options = bundle(
     option(
         "--target-db-dir",
         metavar="DIR",
-        type=click.Path(path_type=Path),
+        type=GivenPath(),
         help="Folder of the database to restore; the same command continues what is there.",
     ),
-    option("--dry-run", is_flag=True, help="Check everything and keep nothing."),
+    option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything and keep nothing; --target-db-dir is then not needed, and not touched.",
+    ),
 )
 
 target_version_option = option(

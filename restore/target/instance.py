@@ -103,6 +103,8 @@ class Resources:
         table.set_format_version(FORMAT_VERSION)
         table.set_block_size(BLOCK_BYTES)
         table.set_block_cache(Cache(CACHE_BYTES))
+        # Else the indices of all open table files stay in memory beside the cache, and grow with the state.
+        table.set_cache_index_and_filter_blocks(True)
         self.options = Options(raw_mode=True)
         self.options.set_block_based_table_factory(table)
         self.options.set_compression_type(DBCompressionType.lz4())

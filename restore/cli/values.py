@@ -1,0 +1,59 @@
+"""What the values of options and arguments may be; anything else is refused before the command runs."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+MAX_U64 = (1 << 64) - 1
+
+_SIZE = re.compile(r"([0-9]+)(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
+
+_IMPOSSIBLE = {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""No file can have such a path. Other failures may pass, and are told by whoever uses the path."""
+
+
+class GivenPath(click.Path):
+    """A path that can name a file, whether there is one or not."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; an empty one is refused: it would mean the current folder."""
+        if value == "":
+            self.fail("a path must not be empty", param, ctx)
+        try:
+            Path(value).stat()
+        except OSError as error:
+            if error.errno in _IMPOSSIBLE:
+                self.fail(f"{str(value)!r}: {(error.strerror or '').lower()}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def parse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Option callback: a ledger version, an unsigned 64-bit number."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) <= MAX_U64):
+        raise click.BadParameter(f"{value!r} is not a version (a number from 0 to {MAX_U64})")
+    return int(value)
+
+
+def parse_version_or_max(ctx: click.Context, param: click.Parameter, value: str) -> int | None:
+    """Option callback: a version, or None for the word `max`."""
+    return None if value == "max" else parse_version(ctx, param, value)
+
+
+def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Option callback: bytes, with or without a binary unit: `1073741824`, `512M`, `2G`, `2GiB`."""
+    if value is None:
+        return None
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise click.BadParameter(f"{value!r} is not a size such as 512M or 2G")
+    return int(match[1]) << 10 * " KMGT".index((match[2] or " ").upper())
