@@ -49,7 +49,9 @@ class RestoreError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
-    default_hint: ClassVar[str | None] = None
+    default_hint: ClassVar[str] = (
+        "this is not foreseen; please report it, with what aptos-restore doctor says"
+    )
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class UsageError(RestoreError):
     """The command or its configuration cannot mean anything."""
 
     exit_code = 2
+    default_hint = "see aptos-restore COMMAND --help"
 
 
 class ForeignTargetError(UsageError):
@@ -108,6 +111,7 @@ class DataError(RestoreError):
     """The data is wrong; retrying cannot help."""
 
     exit_code = 20
+    default_hint = "use another replica of the backup"
 
 
 class FormatError(DataError):
@@ -163,7 +167,7 @@ class StorageUnavailableError(RestoreError):
     """The storage did not answer, after retries."""
 
     exit_code = 30
-    default_hint = "try again later; the same command continues where it stopped"
+    default_hint = "try again later; a restore continues where it stopped"
 
 
 class AccessDeniedError(RestoreError):
@@ -177,19 +181,20 @@ class ResourceError(RestoreError):
     """Local disk, memory or descriptors."""
 
     exit_code = 40
+    default_hint = "see what this machine gives with aptos-restore doctor, and run the same command again"
 
 
 class DiskFullError(ResourceError):
     """No space left for the target, or a file may not grow further."""
 
-    default_hint = "free space (or raise the file-size limit) and run the same command again; it continues"
+    default_hint = "free space (or raise the file-size limit) and run the same command again"
 
 
 class InterruptedRunError(RestoreError):
     """Stopped by a signal; the same command continues."""
 
     exit_code = 75
-    default_hint = "run the same command again; it continues where it stopped"
+    default_hint = "run the same command again; a restore continues where it stopped"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from restore.errors import FormatError, ManifestError
+from restore.storage.names import check_handle
 
 U64: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 """A version, epoch or index; its upper bound, too large for msgspec, is checked by `check_u64`."""
@@ -89,8 +90,10 @@ def parse_entries(data: bytes, *, file: str) -> list[Entry]:
     """Parses one metadata file.
 
     Raises:
-        FormatError: a line that does not parse; the message names it.
+        FormatError: a line that does not parse, named in the message; or there is none: each file that is
+            written has one, so it was torn.
         ManifestError: a line whose range is reversed.
+        UnsafePathError: a manifest outside the storage.
     """
     entries = []
     offset = 0
@@ -103,8 +106,16 @@ def parse_entries(data: bytes, *, file: str) -> list[Entry]:
                     f"metadata line {number} does not parse: {error}", file=file, offset=offset
                 ) from error
             _check_range(entries[-1], file=file, line=number)
+            _check_manifest(entries[-1])
         offset += len(line)
+    if not entries:
+        raise FormatError("metadata file is empty", file=file)
     return entries
+
+
+def _check_manifest(entry: Entry) -> None:
+    if isinstance(entry, EpochEndingEntry | StateSnapshotEntry | TransactionEntry):
+        check_handle(entry.manifest)
 
 
 def encode_entry(entry: Entry) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from restore.report.events import Report
     from restore.report.result import Result
     from restore.sample.spec import SampleBackup
+
+    Step = Callable[[SampleBackup, Path, Report], Awaitable[Result]]
 
 
 @click.command("demo")
@@ -65,7 +68,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _show(folder: Path) -> dict[str, Result]:
-    """Runs the three commands on a new sample, and shows each as an operator would see it."""
+    """Runs three commands on a new sample, each shown as an operator would see it."""
     from restore.sample.backup import write_sample
     from restore.sample.spec import SampleSpec
 
@@ -76,19 +79,68 @@ def _show(folder: Path) -> dict[str, Result]:
         f"{show_count(endings, 'epoch endings')}, {show_count(snapshots, 'state snapshots')}"
     )
     database = folder / "database"
-    source, trust = f"--local-fs-dir {sample.root.name}", f"--trust-waypoint {sample.genesis_waypoint}"
-
-    def shown(command: str, result: Result) -> Result:
-        _compare(result, sample)
-        print_part(result_table(result))
-        return result
-
-    return {}
+    source, trust = f"--local-fs-dir {sample.root}", f"--trust-waypoint {sample.genesis_waypoint}"
+    steps: tuple[tuple[str, str, Step], ...] = (
+        ("restored", f"bootstrap-db {source} --target-db-dir {database} {trust}", _restore),
+        ("verified", f"verify {source} {trust}", _verify),
+        ("checked", f"verify-db {database} {trust}", _check),
+    )
+    results = {}
+    for name, command, step in steps:
+        print_part(f"\n$ aptos-restore {command}")
+        results[name] = run_reported(partial(step, sample, database))
+        _compare(results[name], sample)
+        print_part(result_table(results[name]))
+    return results
 
 
 async def _restore(sample: SampleBackup, database: Path, report: Report) -> Result:
-    raise NotImplementedError
+    from restore.coordinator import BootstrapRequest, bootstrap
+    from restore.limits import limits_of_process
+    from restore.proof.trust import TrustPolicy
+    from restore.storage.opening import open_storage
+
+    request = BootstrapRequest(
+        storage=open_storage(local_fs_dir=sample.root),
+        target_dir=database,
+        target_version=None,
+        ledger_history_start_version=None,
+        trust=TrustPolicy((sample.genesis_waypoint,)),
+        accept_older=False,
+        limits=limits_of_process(),
+    )
+    return await bootstrap(request, report)
+
+
+async def _verify(sample: SampleBackup, _database: Path, report: Report) -> Result:
+    from restore.limits import limits_of_process
+    from restore.proof.trust import TrustPolicy
+    from restore.storage.opening import open_storage
+    from restore.verify import VerifyRequest, verify
+
+    request = VerifyRequest(
+        storage=open_storage(local_fs_dir=sample.root),
+        start_version=0,
+        end_version=None,
+        state_snapshot_before_version=None,
+        trust=TrustPolicy((sample.genesis_waypoint,)),
+        limits=limits_of_process(),
+    )
+    return await verify(request, report)
+
+
+async def _check(sample: SampleBackup, database: Path, report: Report) -> Result:
+    from restore.verify_db import verify_database
+
+    return await verify_database(database, (sample.genesis_waypoint,), report)
 
 
 def _compare(result: Result, sample: SampleBackup) -> None:
     """Compares with what the generator knows: each command must have found the chain that it made."""
+    newest, last = sample.snapshots[-1], sample.last_version
+    expected = (last, newest.root_hash.hex(), newest.usage.items, sample.accumulator_roots[last].hex())
+    found = (result.target_version, result.state_root_hash, result.state_items, result.accumulator_root_hash)
+    if found != expected:
+        raise RestoreError(
+            f"{result.command} found another state than was made", expected=expected, found=found
+        )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from restore.cli.options import option, output_option
+from restore.cli.options import BoundFlags, bound_options, option, output_option
 from restore.cli.output import Answer, table
+from restore.cli.values import GivenPath
 from restore.errors import UsageError
 from restore.report.figures import show_bytes
 
@@ -21,23 +22,28 @@ if TYPE_CHECKING:
 @option(
     "--target-db-dir",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=GivenPath(),
     default=Path(),
     help="Folder whose disk is reported.  [default: the current folder]",
 )
+@bound_options
 @output_option
-def doctor(*, target_db_dir: Path) -> Answer:
+def doctor(*, target_db_dir: Path, bounds: BoundFlags) -> Answer:
     """Report versions and limits, and what is wrong with them.
 
-    Shows libraries, CPUs, memory, descriptors, disk, and who owns the import names restore and cache. Exits 2
-    if something is wrong.
+    Shows libraries, CPUs, memory, descriptors, disk, and who owns the import names restore and cache; and the
+    limits that a restore with the same flags would keep. Exits 2 if something is wrong.
     """
     from restore.cli.diagnosis import diagnose
 
-    found = diagnose(target_db_dir.absolute())
+    found = diagnose(target_db_dir.absolute(), read_limits=bounds.limits)
     error = None
     if found.problems:
-        error = UsageError("something is wrong with this installation", found="; ".join(found.problems))
+        error = UsageError(
+            "something is wrong with this installation",
+            found="; ".join(found.problems),
+            hint="mend what was found, or install into an environment of its own",
+        )
     return Answer(asdict(found), _text(found), error)
 
 

@@ -14,8 +14,8 @@ from restore.cli.values import parse_version
 from restore.errors import UsageError
 
 if TYPE_CHECKING:
-    from restore.report.result import Result
     from restore.pieces import OneoffRequest
+    from restore.report.result import Result
     from restore.snapshot import RestoreMode
 
 

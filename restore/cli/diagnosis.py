@@ -11,14 +11,14 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import restore
 from restore import limits
-from restore.errors import RestoreError
+from restore.errors import ResourceError
 
 DISTRIBUTION = "aptos-restore"
 IMPORT_NAMES = ("restore", "cache")
@@ -62,8 +62,14 @@ class Diagnosis:
     problems: tuple[str, ...]
 
 
-def diagnose(folder: Path) -> Diagnosis:
-    """Looks at the installation, this process's limits, and the disk that holds `folder`."""
+def diagnose(
+    folder: Path, *, read_limits: Callable[[], limits.Limits] = limits.limits_of_process
+) -> Diagnosis:
+    """Looks at the installation, this process's limits, and the disk that holds `folder`.
+
+    Raises:
+        UsageError: the limits cannot be what was asked for.
+    """
     libraries = tuple(_library(name) for name in LIBRARIES)
     owners = metadata.packages_distributions()
     names = tuple(_import_name(name, owners.get(name, [])) for name in IMPORT_NAMES)
@@ -71,8 +77,8 @@ def diagnose(folder: Path) -> Diagnosis:
     problems += _name_problems(names)
     bounds = None
     try:
-        bounds = limits.limits_of_process()
-    except RestoreError as error:
+        bounds = read_limits()
+    except ResourceError as error:
         problems.append(str(error))
     disk = next(place for place in (folder, *folder.parents) if place.exists())
     return Diagnosis(

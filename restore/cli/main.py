@@ -1,8 +1,8 @@
 """The command `aptos-restore`: its commands, and the one edge where every error becomes an exit code.
 
 The commands of the Rust tool keep their names and flags; `restore bootstrap-db`, `restore oneoff …` and
-`backup verify` are accepted as it spells them. Only click is imported before a command runs, so that `--help`
-is quick.
+`backup verify` are accepted as it spells them, with or without its `aptos-db` before them. Only click is
+imported before a command runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from restore.cli.legacy import replay_verify
 from restore.cli.output import Answer, print_answer, wants_json
 from restore.errors import (
     EXIT_OK,
+    AccessDeniedError,
     DiskFullError,
     InterruptedRunError,
     ResourceError,
@@ -37,6 +38,8 @@ from restore.errors import (
 PROGRAM = "aptos-restore"
 
 _EPILOG = """\b
+The Rust tool's spellings work as well: of "aptos-debugger aptos-db restore bootstrap-db ...",
+"... restore oneoff ..." and "... backup verify ..." only the first word is to be replaced.
 Every flag is also an environment variable: --target-db-dir is APTOS_RESTORE_TARGET_DB_DIR.
 Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 target locked, 20 data invalid,
 21 not reachable from this backup, 30 storage unavailable, 31 permission, 40 disk, memory or
@@ -49,17 +52,19 @@ descriptors, 75 interrupted (the same command continues), 130 second signal."""
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     commands=[bootstrap_db, verify, plan, oneoff, verify_db, demo, doctor, replay_verify],
 )
-@click.version_option(restore.__version__, message="%(prog)s %(version)s")
+@click.version_option(restore.__version__, "-V", "--version", message="%(prog)s %(version)s")
 def cli() -> None:
     """Restore and verify Aptos node backups: concurrent, proven, bounded, resumable."""
 
 
-_ALIASES = (
-    click.Group("restore", commands=[bootstrap_db, oneoff], hidden=True, help="As the Rust tool spells it."),
-    click.Group("backup", commands=[verify], hidden=True, help="As the Rust tool spells it."),
-)
-for _alias in _ALIASES:
-    cli.add_command(_alias)
+def _alias(name: str, *commands: click.Command) -> click.Group:
+    return click.Group(name, commands=commands, hidden=True, help="As the Rust tool spells it.")
+
+
+_RESTORE, _BACKUP = _alias("restore", bootstrap_db, oneoff), _alias("backup", verify)
+_ALIASES = (_RESTORE, _BACKUP, _alias("aptos-db", _RESTORE, _BACKUP, replay_verify))
+for _group in _ALIASES:
+    cli.add_command(_group)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = wants_json(arguments, os.environ)
     started = time.monotonic()
     try:
-        answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=as_json)
     except Exception as exception:  # noqa: BLE001  the edge: nothing leaves without an exit code
         answer = Answer(error=_typed(exception))
     if not isinstance(answer, Answer):
@@ -118,7 +123,9 @@ def _typed(exception: Exception) -> RestoreError:
         case OSError(errno=errno.EMFILE | errno.ENFILE):
             return ResourceError("too many open files", hint="raise the limit: ulimit -n 4096")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
-            return DiskFullError(f"{exception.strerror}", file=exception.filename)
+            return DiskFullError(_words(exception), file=exception.filename)
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
+            return AccessDeniedError(_words(exception), file=exception.filename)
     import traceback
 
     traceback.print_exception(exception)
@@ -126,6 +133,10 @@ def _typed(exception: Exception) -> RestoreError:
         f"unexpected {type(exception).__name__}: {exception}",
         hint="this is a bug; please report it with the lines above",
     )
+
+
+def _words(exception: OSError) -> str:
+    return (exception.strerror or type(exception).__name__).lower()
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

@@ -47,6 +47,7 @@ class Answer:
 
 def run_reported(work: Callable[[Report], Awaitable[T]]) -> T:
     """Runs a command's work to its end, or to a signal, with progress on stderr."""
+    stopping = "stopping, which takes a moment; a second signal ends the process at once"
     from restore.flow.stop import run
     from restore.report.events import Notice
     from restore.report.progress import open_progress
@@ -54,7 +55,7 @@ def run_reported(work: Callable[[Report], Awaitable[T]]) -> T:
     with open_progress(sys.stderr) as report:
         for text in ignored_notices(click.get_current_context()):
             report(Notice(text))
-        return run(lambda: work(report))
+        return run(lambda: work(report), stopping=lambda: report(Notice(stopping)))
 
 
 def wants_json(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
@@ -78,8 +79,13 @@ def print_answer(answer: Answer, *, command: str, seconds: float, as_json: bool)
         _print(answer.text)
     if answer.error is not None:
         click.echo(f"error: {answer.error}", err=True)
-        if answer.error.hint:
-            click.echo(f"hint: {answer.error.hint}", err=True)
+        click.echo(f"hint: {answer.error.hint}", err=True)
+
+
+def print_part(text: str) -> None:
+    """Prints a part of the answer before its end, where the answer is text."""
+    if not click.get_current_context().obj:
+        _print(text)
 
 
 def _header(error: RestoreError | None, *, command: str, seconds: float) -> dict[str, Any]:

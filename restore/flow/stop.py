@@ -18,10 +18,14 @@ T = TypeVar("T")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(main: Callable[[], Awaitable[T]]) -> T:
+def run(main: Callable[[], Awaitable[T]], *, stopping: Callable[[], object] | None = None) -> T:
     """Runs `main` on uvloop (on asyncio where uvloop is absent) and returns its result.
 
     Call it from the main thread: only there can signals be handled. The handlers found are put back.
+
+    Args:
+        main: the work.
+        stopping: called in the loop at the first signal, before anything has unwound, to tell the user.
 
     Cancellation: the first SIGINT or SIGTERM cancels `main`, once. A second one ends the process at once with
         130, whatever it does, without unwinding. A `main` that ends in spite of the first, with a result or
@@ -30,7 +34,7 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
     Raises:
         InterruptedRunError: a signal cancelled `main`, and everything in it has ended.
     """
-    stop = _Stop()
+    stop = _Stop(stopping)
     # Plain handlers, not the loop's: those run as loop callbacks, and the second signal must work when the
     # loop is stuck. They are in place before the loop exists, so no signal falls between the two.
     found = {number: signal.signal(number, stop.on_signal) for number in STOP_SIGNALS}
@@ -50,14 +54,16 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 class _Stop:
     """What the handlers and the supervised task share."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Callable[[], object] | None) -> None:
         self.received: signal.Signals | None = None
+        self._stopping = stopping
         self._cancel: Callable[[], object] | None = None
 
     async def supervise(self, main: Callable[[], Awaitable[T]]) -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         if task is not None:
-            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            # In the loop, not in the handler: what the handler interrupts may be printing, or hold a lock.
+            self._cancel = lambda: loop.call_soon_threadsafe(self._begin, task)
         # A handler runs between any two instructions. Before the lines above it can only note the signal, and
         # we see that here; after them it cancels us. Between them and the check it does both, which is one
         # cancellation all the same: we raise without an await that the other could hit.
@@ -69,6 +75,11 @@ class _Stop:
         finally:
             # From here on nothing is left to cancel: the loop closes, and a late signal must not touch it.
             self._cancel = None
+
+    def _begin(self, task: asyncio.Task[object]) -> None:
+        task.cancel()
+        if self._stopping is not None:
+            self._stopping()
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:

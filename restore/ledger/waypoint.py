@@ -34,7 +34,12 @@ class Waypoint:
         """
         match = _TEXT.fullmatch(text.strip())
         if match is None or int(match[1]) > MAX_VERSION:
-            raise UsageError("not a waypoint", expected="<version>:<64 hex digits>", found=text)
+            raise UsageError(
+                "not a waypoint",
+                expected="<version>:<64 hex digits>",
+                found=text,
+                hint="copy it whole, such as 0:6072…84c4, or give --network for a published one",
+            )
         return cls(int(match[1]), bytes.fromhex(match[2]))
 
     @classmethod

@@ -14,6 +14,16 @@ def show_bytes(size: float) -> str:
     return f"{size:.1f} {_BINARY_UNITS[-1]}"
 
 
+def show_count(count: int, units: str) -> str:
+    """A number of things, whose name is given in the plural: `1 epoch`, `2,000 epochs`."""
+    return f"{count:,} {unit_of(count, units)}"
+
+
+def unit_of(count: float, units: str) -> str:
+    """The name of `count` things, given in the plural."""
+    return units.removesuffix("s") if count == 1 else units
+
+
 def show_seconds(seconds: float) -> str:
     """A duration: `4.2 s` below a minute, then `1:05` and `2:03:07`."""
     if seconds < 60:

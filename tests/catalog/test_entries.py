@@ -24,7 +24,7 @@ from restore.catalog.entries import (
     file_name,
     parse_entries,
 )
-from restore.errors import FormatError, ManifestError
+from restore.errors import FormatError, ManifestError, UnsafePathError
 
 EPOCH_LINE = (
     '{"EpochEndingBackup":{"first_epoch":0,"last_epoch":0,"first_version":0,"last_version":0,'
@@ -109,7 +109,7 @@ def test_real_metadata_files_are_written_as_they_were_read_under_their_names(
         assert file_name(entry) == path.name
 
 
-@given(st.lists(entries_of_any_kind(), max_size=4))
+@given(st.lists(entries_of_any_kind(), min_size=1, max_size=4))
 def test_whatever_is_written_is_read_back(entries: list[Entry]) -> None:
     data = "".join(f"{encode_entry(entry)}\n" for entry in entries).encode()
     assert parse_entries(data, file="a.meta") == entries
@@ -126,7 +126,19 @@ def test_no_bytes_make_the_parser_fail_in_another_way(data: bytes) -> None:
 def test_lines_may_be_empty_end_in_either_break_or_in_none() -> None:
     data = f"\n{SNAPSHOT_LINE}\r\n\n  \n{TRANSACTION_LINE}".encode()
     assert parse_entries(data, file="a.meta") == [EXAMPLES[1][1], EXAMPLES[2][1]]
-    assert parse_entries(b"", file="a.meta") == []
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b" \r\n"])
+def test_a_file_without_a_line_was_torn(data: bytes) -> None:
+    with pytest.raises(FormatError, match="metadata file is empty: file a.meta"):
+        parse_entries(data, file="a.meta")
+
+
+@pytest.mark.parametrize("handle", ["../m", "/m", "a//m", "a\x1b[2J/m", ""])
+def test_a_manifest_outside_the_storage_is_refused_where_it_is_named(handle: str) -> None:
+    line = encode_entry(StateSnapshotEntry(7, 8, handle)).encode()
+    with pytest.raises(UnsafePathError):
+        parse_entries(line, file="a.meta")
 
 
 def test_unknown_fields_are_ignored_and_white_space_is_free() -> None:
