@@ -58,7 +58,7 @@ TESTNET_MINI_BACKUP = [
 ]
 
 NUMBERS = st.integers(0, MAX_U64)
-HANDLES = st.text(st.characters(codec="utf-8"), max_size=20)
+HANDLES = st.from_regex(r"[a-z0-9_-]+\.[0-9a-f]{4}/[a-z_-]+\.manifest", fullmatch=True)
 
 
 def entries_of_any_kind() -> st.SearchStrategy[Entry]:
@@ -130,7 +130,7 @@ def test_lines_may_be_empty_end_in_either_break_or_in_none() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\n", b" \r\n"])
 def test_a_file_without_a_line_was_torn(data: bytes) -> None:
-    with pytest.raises(FormatError, match="metadata file is empty: file a.meta"):
+    with pytest.raises(FormatError, match=r"metadata file is empty: file a\.meta"):
         parse_entries(data, file="a.meta")
 
 
