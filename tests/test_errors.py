@@ -99,7 +99,12 @@ def test_message_comes_first_and_values_follow_by_name() -> None:
 def test_hint_is_the_class_s_unless_one_is_given() -> None:
     assert FormatError("torn record").hint == FormatError.default_hint
     assert FormatError("torn record", hint="other").hint == "other"
-    assert RestoreError("unexpected").hint is None
+    assert RestoreError("unexpected").hint == RestoreError.default_hint
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_no_error_is_without_a_hint(name: str) -> None:
+    assert CLASSES[name]("it went wrong").hint
 
 
 def test_located_adds_what_is_not_known_yet() -> None:

@@ -68,7 +68,7 @@ def _waypoints(texts: tuple[str, ...]) -> str:
     networks = {str(waypoint): f" ({network})" for network, waypoint in PUBLISHED.items()}
     shown = []
     for text in texts[:_WAYPOINTS_SHOWN]:
-        version, value = text.split(":")
+        version, _, value = text.partition(":")
         shown.append(f"{version}:{value[:_HASH_DIGITS]}…{networks.get(text, '')}")
     if len(texts) > len(shown):
         shown.append(f"{len(texts) - len(shown)} more")

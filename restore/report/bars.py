@@ -58,6 +58,9 @@ class Bars:
         if len(self._meters) == 1:
             self._stop_drawing()  # before the row is gone: rich must know how much to take back
         del self._meters[meter.phase]
+        if self._live is not None:
+            with _going_on():
+                self._live.refresh()  # else the line would come above the row that it replaces
         if meter.has_moved:
             self.say(summary_line(meter, now=now, columns=self._console.width))
 

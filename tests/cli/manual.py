@@ -31,10 +31,10 @@ This page is made from the code (`python -m tests.cli.manual`).
 - An error is two lines: `error:` says what and where, `hint:` says what to do. See
   [exit codes](exit-codes.md).
 - The spellings of the Rust tool, `aptos-db restore bootstrap-db`, `aptos-db restore oneoff …` and
-  `aptos-db backup verify`, do the same, also without `aptos-db`. Its flags that tune what is not here (RocksDB options,
-  `--replay-concurrency-level`, `--enable-storage-sharding`, `--metadata-cache-dir`) are accepted and ignored, and
-  the run says so once. Its flags that ask for a Move VM (`--replay-all`, `--validate-modules`,
-  `--kv-only-replay false`, the command `replay-verify`) are refused with exit code 2.
+  `aptos-db backup verify`, do the same, also without `aptos-db`. Its flags that tune what is not here
+  (RocksDB options, `--replay-concurrency-level`, `--enable-storage-sharding`, `--metadata-cache-dir`) are
+  accepted and ignored, and the run says so once. Its flags that ask for a Move VM (`--replay-all`,
+  `--validate-modules`, `--kv-only-replay false`, the command `replay-verify`) are refused with exit code 2.
 - Completion in bash: `eval "$(_APTOS_RESTORE_COMPLETE=bash_source aptos-restore)"`; zsh and fish have
   `zsh_source` and `fish_source`.
 """

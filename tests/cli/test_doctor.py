@@ -38,6 +38,18 @@ def test_it_answers_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert {library["name"] for library in found["libraries"]} == set(LIBRARIES)
 
 
+def test_it_shows_the_limits_that_the_same_flags_give_a_restore(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--memory-budget", "64M", "--concurrent-downloads", "3"]
+    assert main(["doctor", *flags, "--output", "json"]) == 0
+    limits = json.loads(capsys.readouterr().out)["limits"]
+    assert (limits["memory_bytes"], limits["concurrency"]) == (64 << 20, 3)
+    assert main(["doctor", *flags]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["memory", "budget", "64.0", "MiB"] in rows
+    assert main(["doctor", "--concurrent-downloads", "0"]) == 2
+    assert "must be at least 1" in capsys.readouterr().err
+
+
 def make_distribution(folder: Path, name: str, import_name: str) -> None:
     """An installed distribution that owns `import_name`."""
     (folder / import_name).mkdir(parents=True)

@@ -86,6 +86,9 @@ def test_mainnet_genesis_restores_and_its_database_checks(genesis: Path, tmp_pat
     assert run("verify-db", target)[0] == 0
     assert run("verify-db", target, "--trust-waypoint", WAYPOINT)[0] == 0
     assert run("verify-db", target, "--trust-waypoint", WRONG_WAYPOINT)[0] == 20
+    code, checked = run("verify-db", target, "--network", "mainnet")
+    assert (code, checked["trust"], checked["waypoints"]) == (0, "waypoint", [WAYPOINT])
+    assert run("verify-db", target, "--network", "testnet")[0] == 20
 
 
 def test_one_wrong_digit_of_the_waypoint_is_refused(genesis: Path, tmp_path: Path, run: Run) -> None:
@@ -113,6 +116,8 @@ def test_a_dry_run_finds_the_same_and_keeps_nothing(genesis: Path, tmp_path: Pat
     assert code == 0
     assert (found["state_root_hash"], found["state_items"]) == (STATE_ROOT, ITEMS)
     assert found["trust"] == "genesis"
+    flags = ("--local-fs-dir", genesis, "--target-db-dir", tmp_path / "db", "--trust-genesis")
+    assert run("bootstrap-db", *flags, "--dry-run")[0] == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,7 +163,9 @@ def test_less_than_asked_for_is_refused_unless_welcome(genesis: Path, tmp_path: 
     flags = ("--local-fs-dir", genesis, "--target-version", 5, "--target-db-dir", tmp_path / "db")
     code, found = run("bootstrap-db", *flags, "--network", "mainnet")
     assert (code, found["error"]) == (21, "UnreachableError")
-    assert run("plan", *flags)[0] == 21
+    code, planned = run("plan", *flags, "--network", "mainnet", "--accept-older", "--dry-run")
+    assert (code, planned["target_version"]) == (21, 0)
+    assert "plan" not in planned["hint"]
     code, found = run("bootstrap-db", *flags, "--network", "mainnet", "--accept-older")
     assert code == 0
     assert (found["requested_version"], found["target_version"]) == (5, 0)
@@ -239,9 +246,28 @@ def test_the_answer_for_people(genesis: Path, tmp_path: Path, capfd: pytest.Capt
     flags = ["--local-fs-dir", str(genesis), "--target-db-dir", str(target), "--network", "mainnet"]
     assert main(["bootstrap-db", *flags]) == 0
     out = capfd.readouterr().out
-    assert out.startswith(f"restored into {target} in ")
+    assert out.startswith(f"{target} is restored\n")
     assert STATE_ROOT in out
     assert "1,394 items" in out
+    assert "trust ends in     waypoint 0:6072b68a… (mainnet)\n" in out
+
+    assert main(["bootstrap-db", *flags]) == 0
+    again = capfd.readouterr()
+    assert again.out.splitlines()[:-1] == out.splitlines()[:-1]
+    assert again.err == "note: the target is finished; nothing to do\n"
+
+
+def test_the_plan_of_what_has_nothing_does_not_send_back_to_the_plan(
+    genesis: Path, tmp_path: Path, run: Run
+) -> None:
+    metadata = tmp_path / "backup" / "metadata"
+    metadata.mkdir(parents=True)
+    for file in (genesis / "metadata").iterdir():
+        if not file.name.startswith("transaction"):
+            (metadata / file.name).write_bytes(file.read_bytes())
+    code, found = run("plan", "--local-fs-dir", metadata.parent)
+    assert (code, found["message"]) == (21, "the backup has no transactions")
+    assert "plan" not in found["hint"]
 
 
 @pytest.fixture(scope="module")
@@ -297,3 +323,18 @@ def test_the_demo_shows_all_of_it(tmp_path: Path, run: Run, capfd: pytest.Captur
     assert (tmp_path / "demo" / "backup" / "metadata").is_dir()
     assert run("verify-db", tmp_path / "demo" / "database")[0] == 0
     assert run("demo", "--keep", tmp_path / "demo")[0] == 2
+
+
+def test_the_demo_shows_each_command_with_what_came_of_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    made, *blocks = capfd.readouterr().out.split("\n\n")
+    assert made.startswith("made a backup in ")
+    commands = [block.split()[2] for block in blocks[:-1]]
+    assert commands == ["bootstrap-db", "verify", "verify-db"]
+    assert all("trust ends in" in block for block in blocks[:-1])
+    assert blocks[-1].startswith("All three found the chain that was made")
+
+
+def test_a_demo_where_nothing_can_be_made_is_refused(run: Run) -> None:
+    code, found = run("demo", "--keep", "/proc/absent")
+    assert (code, found["error"]) == (2, "UsageError")

@@ -102,6 +102,8 @@ def test_an_error_is_one_object_on_stdout(fail_with: Fail, capsys: pytest.Captur
         (MemoryError(), 40),
         (OSError(errno.EMFILE, "too many open files"), 40),
         (OSError(errno.ENOSPC, "no space"), 40),
+        (PermissionError(errno.EACCES, "Permission denied", "/there"), 31),
+        (OSError(errno.EROFS, "Read-only file system", "/there"), 31),
         (ValueError("x"), 1),
         (ExceptionGroup("g", [ValueError("x"), ExceptionGroup("h", [KeyError("k"), PROOF_ERROR])]), 20),
         (ExceptionGroup("g", [StorageUnavailableError("first"), PROOF_ERROR]), 30),
@@ -114,6 +116,16 @@ def test_every_exception_has_its_code(
 ) -> None:
     fail_with(raised)
     assert run_json(capsys, "fail")[0] == code
+
+
+def test_a_refusal_of_the_system_names_the_file_and_is_no_bug(
+    fail_with: Fail, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(OSError(errno.EROFS, "Read-only file system", "/there"))
+    assert main(["fail"]) == 31
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error: read-only file system: file /there"
+    assert second.startswith("hint: ")
 
 
 def test_a_bug_shows_its_traceback_and_ours_do_not(
@@ -224,13 +236,17 @@ def test_a_signal_ends_a_run_with_its_code(
     code, found, err = run_json(capsys, "work")
     assert (code, found["error"], found["found"]) == (75, "InterruptedRunError", number.name)
     assert err.splitlines()[0] == "note: under way"
+    assert err.splitlines()[1].startswith("note: stopping")
 
 
 def test_version_and_help_answer_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("aptos-restore ")
+    for flag in ("--version", "-V"):
+        assert main([flag]) == 0
+        assert capsys.readouterr().out.startswith("aptos-restore ")
     assert main(["-h"]) == 0
-    assert "bootstrap-db" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "bootstrap-db" in shown
+    assert "aptos-db restore bootstrap-db" in shown
 
 
 HEAVY = {"aiofiles", "asyncio", "msgspec", "py_arkworks_bls12381", "rich", "rocksdict", "uvloop"}

@@ -12,7 +12,8 @@ import pytest
 
 from restore.cli.legacy import ignored_notices
 from restore.cli.main import cli, command_name, main
-from restore.cli.options import ENV_PREFIX, MAX_U64
+from restore.cli.options import ENV_PREFIX, TargetFlags
+from restore.cli.values import MAX_U64
 
 BOOTSTRAP = ["bootstrap-db", "--local-fs-dir", "backup"]
 WAYPOINT = "0:6072b68a942aace147e0655c5704beaa255c84a7829baa4e72a500f1516584c4"
@@ -60,6 +61,9 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
         ("restore", "oneoff", "transaction"),
         ("verify",),
         ("backup", "verify"),
+        ("aptos-db", "restore", "bootstrap-db"),
+        ("aptos-db", "restore", "oneoff", "transaction"),
+        ("aptos-db", "backup", "verify"),
         ("plan",),
         ("verify-db",),
         ("demo",),
@@ -123,6 +127,13 @@ def test_other_sizes_are_refused(text: str, capsys: pytest.CaptureFixture[str]) 
     assert f"'--memory-budget': {text!r} is not a size" in found["message"]
 
 
+def test_a_budget_above_the_memory_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--local-fs-dir", "absent", "--trust-genesis", "--memory-budget", "900T"]) == 10
+    assert capsys.readouterr().err.startswith(
+        "warning: the memory budget of 900.0 TiB is more than the memory"
+    )
+
+
 @pytest.mark.parametrize("version", [0, 1, MAX_U64])
 def test_versions_are_unsigned_64_bit(version: int) -> None:
     assert parsed(*BOOTSTRAP, "--target-version", str(version))["target_version"] == version
@@ -147,16 +158,55 @@ def test_verify_refuses_a_range_that_ends_before_it_starts(capsys: pytest.Captur
     assert "--start-version lies after --end-version" in found["message"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "found_text"), [((), "neither"), (("--dry-run", "--target-db-dir", "d"), "both")]
-)
-def test_exactly_one_target_is_needed(
-    arguments: tuple[str, ...], found_text: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = failure(capsys, *BOOTSTRAP, *arguments, "--trust-genesis")
+def test_a_target_or_a_dry_run_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    found = failure(capsys, *BOOTSTRAP, "--trust-genesis")
     assert found["exit_code"] == 2
-    assert found["message"].startswith("exactly one of --target-db-dir and --dry-run is needed")
-    assert found["found"] == found_text
+    assert found["message"] == "--target-db-dir or --dry-run is needed"
+
+
+def test_a_dry_run_may_be_added_to_any_command_line() -> None:
+    folder = Path("db")
+    assert TargetFlags(folder, dry_run=False).folder() == folder
+    assert TargetFlags(folder, dry_run=True).folder() is None
+    assert TargetFlags(None, dry_run=True).folder() is None
+
+
+def test_plan_takes_every_flag_of_bootstrap_db() -> None:
+    flags = [
+        {opt for param in cli.commands[name].params for opt in param.opts}
+        for name in ("bootstrap-db", "plan")
+    ]
+    assert flags[0] == flags[1]
+
+
+PATHS = [
+    ["verify", "--local-fs-dir", "PATH", "--trust-genesis"],
+    ["plan", "--local-fs-dir", "PATH"],
+    ["plan", "--local-fs-dir", "b", "--target-db-dir", "PATH"],
+    [*BOOTSTRAP, "--trust-genesis", "--target-db-dir", "PATH"],
+    ["verify-db", "PATH"],
+    ["demo", "--keep", "PATH"],
+    ["doctor", "--target-db-dir", "PATH"],
+]
+
+
+@pytest.mark.parametrize("arguments", PATHS)
+def test_an_empty_path_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    found = failure(capsys, *("" if word == "PATH" else word for word in arguments))
+    assert (found["exit_code"], found["error"]) == (2, "UsageError")
+    assert found["message"].endswith("a path must not be empty")
+
+
+@pytest.mark.parametrize("arguments", PATHS)
+@pytest.mark.parametrize(
+    ("path", "reason"), [("x" * 300, "file name too long"), (f"{__file__}/below", "not a directory")]
+)
+def test_a_path_that_cannot_be_is_refused(
+    arguments: list[str], path: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = failure(capsys, *(path if word == "PATH" else word for word in arguments))
+    assert (found["exit_code"], found["error"]) == (2, "UsageError")
+    assert found["message"].endswith(f"{path!r}: {reason}")
 
 
 @pytest.mark.parametrize("command", [[*BOOTSTRAP, "--dry-run"], ["verify", "--local-fs-dir", "b"]])
@@ -167,12 +217,17 @@ def test_something_must_be_trusted(command: list[str], capsys: pytest.CaptureFix
 
 
 def test_a_waypoint_that_does_not_parse_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert failure(capsys, *BOOTSTRAP, "--dry-run", "--trust-waypoint", "0:xyz")["exit_code"] == 2
+    found = failure(capsys, *BOOTSTRAP, "--dry-run", "--trust-waypoint", "0:xyz")
+    assert (found["exit_code"], found["found"]) == (2, "0:xyz")
+    assert "--network" in found["hint"]
 
 
-def test_contradicting_waypoints_are_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [[*BOOTSTRAP, "--dry-run"], ["verify-db", "db"]])
+def test_contradicting_waypoints_are_a_usage_error(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     other = WAYPOINT[:-1] + "5"
-    found = failure(capsys, *BOOTSTRAP, "--dry-run", "--network", "mainnet", "--trust-waypoint", other)
+    found = failure(capsys, *command, "--network", "mainnet", "--trust-waypoint", other)
     assert found["exit_code"] == 2
     assert "same version" in found["message"]
 
@@ -184,6 +239,7 @@ def test_contradicting_waypoints_are_a_usage_error(capsys: pytest.CaptureFixture
         ["verify", "--local-fs-dir", "b", "--validate-modules"],
         ["oneoff", "state-snapshot", "--local-fs-dir", "b", "--dry-run", "--validate-modules"],
         ["replay-verify", "--target-db-dir", "d", "--lazy-quit"],
+        ["aptos-db", "replay-verify", "--target-db-dir", "d", "--lazy-quit"],
         [
             *("oneoff", "transaction", "--local-fs-dir", "b", "--dry-run", "--transaction-manifest", "m"),
             *("--kv-only-replay", "false"),
@@ -228,6 +284,10 @@ def test_nothing_is_said_about_flags_that_were_not_given() -> None:
         (["backup", "verify", "--start-version", "plan"], "verify"),
         (["oneoff", "transaction"], "oneoff transaction"),
         (["restore", "oneoff", "transaction"], "oneoff transaction"),
+        (["aptos-db", "restore", "oneoff", "transaction"], "oneoff transaction"),
+        (["aptos-db", "backup", "verify", "--start-version", "plan"], "verify"),
+        (["aptos-db", "replay-verify"], "replay-verify"),
+        (["aptos-db"], "aptos-restore"),
         (["oneoff"], "oneoff"),
         (["verify-db", "verify"], "verify-db"),
         (["unknown", "verify"], "aptos-restore"),

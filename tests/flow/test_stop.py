@@ -318,6 +318,31 @@ def test_cancellation_without_a_signal_stays_one(loop_class: type) -> None:
         run(leak)
 
 
+def test_the_user_is_told_at_the_signal_before_anything_unwinds(loop_class: type) -> None:
+    heard_of: list[str] = []
+
+    async def stop_myself() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            heard_of.append("unwinding")
+
+    with pytest.raises(InterruptedRunError):
+        run(stop_myself, stopping=lambda: heard_of.append("stopping"))
+    assert heard_of == ["stopping", "unwinding"]
+
+
+def test_nobody_is_told_of_a_stop_that_is_none(loop_class: type) -> None:
+    heard_of: list[str] = []
+
+    async def work() -> str:
+        return "done"
+
+    assert run(work, stopping=lambda: heard_of.append("stopping")) == "done"
+    assert heard_of == []
+
+
 def test_handlers_found_are_put_back_whatever_happens(loop_class: type) -> None:
     def theirs(number: int, frame: object) -> None:
         """Stands for what an embedding program installed."""

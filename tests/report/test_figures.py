@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from restore.report.figures import show_bytes, show_seconds
+from restore.report.figures import show_bytes, show_count, show_seconds
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,11 @@ from restore.report.figures import show_bytes, show_seconds
 )
 def test_bytes_have_a_binary_unit(size: int, text: str) -> None:
     assert show_bytes(size) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2000, "2,000 epochs")])
+def test_one_thing_is_singular(count: int, text: str) -> None:
+    assert show_count(count, "epochs") == text
 
 
 @pytest.mark.parametrize(

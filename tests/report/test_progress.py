@@ -1,4 +1,4 @@
-"""Progress: figures by an injected clock, lines on a log, bars on a terminal."""
+"""Progress: figures by an injected clock, lines on a log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pty
 import pytest
 
 from restore.report.events import Advanced, Durable, Notice, PhaseFinished, PhaseStarted, Report
-from restore.report.progress import LINE_SECONDS, RATE_SECONDS, Lines, Meter, make_report, open_progress
+from restore.report.meter import RATE_SECONDS, Meter
+from restore.report.progress import LINE_SECONDS, Lines, make_report, open_progress
 
 MEBIBYTE = 1 << 20
 
@@ -66,9 +67,15 @@ def test_what_an_earlier_run_did_counts_as_done_but_not_as_speed(
     report(Advanced("state snapshot", 10, 0))
     report(PhaseFinished("state snapshot"))
     moving, finished = log.getvalue().splitlines()
-    assert "910 of 1,000 items, 91 %, 1 items/s" in moving
+    assert "910 of 1,000 items, 91 %, 1 item/s" in moving
     assert moving.endswith("ETA 1:30")
     assert finished == "state snapshot: done: 910 items, 900 of them from an earlier run, 10.0 s"
+
+
+def test_a_phase_in_which_nothing_was_to_do_has_no_line(report: Report, log: io.StringIO) -> None:
+    report(PhaseStarted("progress rows", "rows"))
+    report(PhaseFinished("progress rows"))
+    assert log.getvalue() == ""
 
 
 def test_phases_that_overlap_keep_their_own_figures(
@@ -82,7 +89,7 @@ def test_phases_that_overlap_keep_their_own_figures(
     report(PhaseFinished("one"))
     report(PhaseFinished("two"))
     assert [line.split(",")[0] for line in log.getvalue().splitlines()] == [
-        "one: done: 1 items",
+        "one: done: 1 item",
         "two: done: 2 items",
     ]
 
@@ -146,27 +153,6 @@ def test_a_log_gets_lines(log: io.StringIO) -> None:
         report(Advanced("epoch endings", 2, 100))
         report(PhaseFinished("epoch endings"))
     assert log.getvalue().startswith("epoch endings: done: 2 epochs, 100 B")
-
-
-def test_a_terminal_gets_bars_and_keeps_its_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
-    main_end, terminal_end = pty.openpty()
-    try:
-        with os.fdopen(terminal_end, "w") as terminal, open_progress(terminal) as report:
-            report(PhaseStarted("state snapshot", "items", 4))
-            report(Notice("[bold] is not markup"))
-            report(Advanced("state snapshot", 2, 1024))
-            report(PhaseStarted("transactions", "transactions"))
-            report(Advanced("state snapshot", 2, 1024))
-            report(PhaseFinished("state snapshot"))
-        shown = os.read(main_end, 1 << 16).decode()
-    finally:
-        os.close(main_end)
-    assert "state snapshot" in shown
-    assert "4 items, 2.0 KiB" in shown
-    assert "note: [bold] is not markup" in shown
-    assert shown.rindex("\x1b[?25h") > shown.index("\x1b[?25l")
 
 
 def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from restore.errors import (
     UnreachableError,
     UsageError,
 )
+from restore.ledger.waypoint import MAX_VERSION, Waypoint
 from restore.report.result import Result, UsageResult, failure_object
 from tests.structs import structs
 
@@ -113,9 +114,14 @@ def test_what_was_not_restored_is_null_and_not_left_out() -> None:
     assert all(found[key] is None for key in SUCCESS_KEYS - given_)
 
 
-@given(structs(Result), st.sampled_from(["waypoint", "genesis", "none"]))
-def test_every_result_is_json_and_comes_back(result: Result, trust: str) -> None:
-    result = msgspec.structs.replace(result, trust=trust)
+WAYPOINTS = st.lists(
+    st.builds(Waypoint, st.integers(0, MAX_VERSION), st.binary(min_size=32, max_size=32)).map(str), max_size=3
+).map(tuple)
+
+
+@given(structs(Result), st.sampled_from(["waypoint", "genesis", "none"]), WAYPOINTS)
+def test_every_result_is_json_and_comes_back(result: Result, trust: str, waypoints: tuple[str, ...]) -> None:
+    result = msgspec.structs.replace(result, trust=trust, waypoints=waypoints)
     found = success(result)
     assert set(found) == SUCCESS_KEYS
     assert {key: found[key] for key in ("schema", "status", "exit_code")} == {

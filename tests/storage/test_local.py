@@ -185,6 +185,25 @@ async def test_leftovers_of_other_writers_are_not_listed(root: Path) -> None:
     assert await LocalFs(root).list_metadata_files() == ["metadata/some.meta"]
 
 
+async def test_other_tools_never_see_unfinished_metadata(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They list whatever is in the folder, hidden or not."""
+    seen: list[str] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        seen.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        seen.extend(path.name for path in (root / "metadata").iterdir())
+        fsync(descriptor)
+
+    await LocalFs(root).save_metadata_lines("first.meta", [LINE])
+    monkeypatch.setattr(os, "fsync", note)
+    await LocalFs(root).save_metadata_lines("second.meta", [LINE])
+    unfinished, first, folder, *both = seen
+    assert unfinished.startswith(TEMPORARY_PREFIX)
+    assert (first, folder) == ("first.meta", "metadata")
+    assert sorted(both) == ["first.meta", "second.meta"]
+
+
 async def test_a_listed_name_that_no_handle_can_have_is_an_error(root: Path) -> None:
     (root / "metadata").mkdir()
     (root / "metadata" / "\udcff\n.meta").write_text(LINE)

@@ -1,0 +1,176 @@
+"""Progress on a terminal: rows that fit, and what stays when they are gone."""
+
+from __future__ import annotations
+
+import os
+import pty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from restore.report.bars import progress_row, summary_line
+from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted, Report
+from restore.report.meter import Meter
+from restore.report.progress import open_progress
+
+GIBIBYTE = 1 << 30
+
+
+class Shown:
+    """What a terminal got."""
+
+    text = ""
+
+
+def all_of(terminal: int) -> bytes:
+    """What a terminal got whose other end is closed."""
+    got = b""
+    with suppress(OSError):  # how the kernel tells the end
+        while piece := os.read(terminal, 1 << 16):
+            got += piece
+    return got
+
+
+@contextmanager
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> Iterator[tuple[Shown, Report]]:
+    """A report to a terminal; what it shows is there after the block."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    found = Shown()
+    main_end, terminal_end = pty.openpty()
+    try:
+        with os.fdopen(terminal_end, "w") as stream, open_progress(stream) as report:
+            yield found, report
+        found.text = all_of(main_end).decode()
+    finally:
+        os.close(main_end)
+
+
+def meter_of(phase: str, unit: str, *, total: int | None, done: int, size: int, seconds: float) -> Meter:
+    """A phase after `seconds`."""
+    meter = Meter(PhaseStarted(phase, unit, total), now=0)
+    meter.advance(Advanced(phase, done, size), now=seconds)
+    return meter
+
+
+MAINNET = meter_of(
+    "state snapshot 2345678901",
+    "items",
+    total=2_345_678_901,
+    done=1_234_567_890,
+    size=123 * GIBIBYTE,
+    seconds=7200,
+)
+
+
+EVERY_FIGURE = (
+    "1,234,567,890 of 2,345,678,901 items",
+    "52 %",
+    "123.0 GiB",
+    "171,468 items/s",
+    "17.5 MiB/s",
+    "ETA 1:48:00",
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (160, "state snapshot 2345678901  ##########----------  " + ", ".join(EVERY_FIGURE)),
+        (
+            100,
+            "state snapshot 2345678901  #####-----  52 %, 171,468 items/s, ETA 1:48:00",
+        ),
+        (76, "state snapshot 2345678901  #####-----  52 %, 171,468 items/s, ETA 1:48:00"),
+        (60, "state snapshot 2345678901  52 %, ETA 1:48:00"),
+        (20, "state snapshot 23456"),
+    ],
+)
+def test_what_matters_less_gives_way_to_the_width(columns: int, row: str) -> None:
+    assert progress_row(MAINNET, now=7200, columns=columns, bar="#-") == row
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (96, "transactions  ##--------  100 of 400 transactions, 25 %, 4.0 KiB, 100 transactions/s, ETA 3.0 s"),
+        (76, "transactions  ##--------  25 %, 100 transactions/s, ETA 3.0 s"),
+    ],
+)
+def test_a_small_phase_has_its_bar_at_80_and_at_100_columns(columns: int, row: str) -> None:
+    meter = meter_of("transactions", "transactions", total=400, done=100, size=4096, seconds=1)
+    assert progress_row(meter, now=1, columns=columns, bar="#-") == row
+
+
+def test_a_phase_without_a_total_has_no_bar() -> None:
+    meter = meter_of("rows", "rows", total=None, done=1, size=0, seconds=1)
+    assert progress_row(meter, now=1, columns=76, bar="#-") == "rows  1 row, 1 row/s, ETA unknown"
+
+
+def test_a_phase_with_nothing_to_do_is_full() -> None:
+    meter = Meter(PhaseStarted("rows", "rows", 0), now=0)
+    assert "####" in progress_row(meter, now=1, columns=76, bar="#-")
+
+
+@given(
+    phase=st.text("abc ", min_size=1, max_size=40),
+    total=st.none() | st.integers(0, 1 << 40),
+    done=st.integers(0, 1 << 40),
+    size=st.integers(0, 1 << 50),
+    seconds=st.integers(0, 10**15).map(lambda nanoseconds: nanoseconds / 1e9),
+    columns=st.integers(-4, 200),
+)
+def test_no_row_is_wider_than_its_columns(
+    phase: str, total: int | None, done: int, size: int, seconds: float, columns: int
+) -> None:
+    meter = meter_of(phase, "items", total=total, done=done, size=size, seconds=seconds)
+    assert len(progress_row(meter, now=seconds, columns=columns, bar="█░")) <= max(0, columns)
+
+
+def test_the_line_of_a_long_phase_fits_80_columns() -> None:
+    meter = Meter(PhaseStarted("transactions (state from 2345678901)", "transactions", done=5), now=0)
+    meter.advance(Advanced(meter.phase, 999_999_999, 123 * GIBIBYTE), now=1)
+    line = summary_line(meter, now=36_000, columns=80)
+    assert line == "transactions (state from 2345678901): done: 1,000,000,004 transactions, 10:00:00"
+
+
+def test_what_ended_stays_as_a_line_and_the_cursor_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as (found, report):
+        report(PhaseStarted("state snapshot", "items", 4))
+        report(Notice("[bold] is not markup"))
+        report(Advanced("state snapshot", 2, 1024))
+        report(PhaseStarted("transactions", "transactions"))
+        report(Advanced("state snapshot", 2, 1024))
+        report(PhaseFinished("state snapshot"))
+        report(Advanced("transactions", 1, 1024))
+    assert "note: [bold] is not markup" in found.text
+    assert "state snapshot: done: 4 items, 2.0 KiB" in found.text
+    assert "transactions  1 transaction, 1.0 KiB" in found.text  # how far it was when the run ended
+    assert found.text.rindex("\x1b[?25h") > found.text.rindex("\x1b[?25l")
+
+
+def test_a_phase_in_which_nothing_was_to_do_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as (found, report):
+        for name in ("first", "second"):
+            report(PhaseStarted(name, "rows"))
+            report(PhaseFinished(name))
+    assert "done" not in found.text
+
+
+@pytest.mark.parametrize("end", [lambda report: None, lambda report: report(PhaseFinished("first"))])
+def test_a_terminal_that_went_away_does_not_end_the_run(
+    end: Callable[[Report], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    main_end, terminal_end = pty.openpty()
+    stream = os.fdopen(terminal_end, "w")
+    with open_progress(stream) as report:
+        report(PhaseStarted("first", "items", 4))
+        os.close(main_end)
+        report(Notice("nobody reads this"))
+        end(report)
+    with suppress(OSError):  # what could not be written is flushed once more
+        stream.close()
