@@ -43,7 +43,7 @@ from restore.snapshot import RestoreMode, restore_snapshot
 from restore.storage.base import Storage
 from restore.target.base import Outcome
 from restore.target.dry import DryTarget
-from restore.target.mark import FinishedMark, Mark, PlanMark, TargetFolder
+from restore.target.mark import BEGINNING, FinishedMark, Mark, PlanMark, TargetFolder
 from restore.target.opening import open_target
 from restore.target.waypoints import check_stored_waypoints
 from restore.transactions import TransactionRange, restore_transactions
@@ -94,8 +94,9 @@ async def bootstrap(request: BootstrapRequest, report: Report) -> Result:
                 raise ForeignTargetError(
                     "the target was begun with oneoff commands", file=str(request.target_dir)
                 )
-        known = folder.load_plan() if folder is not None and folder.is_begun else None
-        mark = folder.load_mark() if folder is not None else Mark()
+        mark = folder.load_mark() if folder is not None else BEGINNING
+        # Until the epoch endings verify, nothing is worth keeping: a mistaken waypoint may be corrected.
+        known = folder.load_plan() if folder is not None and mark.ledger_infos is not None else None
         if known is not None:
             _check_same(known, request)
         request.trust.check()
@@ -150,6 +151,7 @@ async def _make_plan(request: BootstrapRequest, folder: TargetFolder | None, rep
                 genesis=request.trust.genesis,
             )
         )
+        folder.save_mark(BEGINNING)
     return plan
 
 
@@ -178,7 +180,8 @@ async def _restore_epochs(run: Run, plan: Plan, journal: Journal) -> None:
         keeper, plan.epoch_endings, target_version=plan.target, reach=plan.transactions[-1].last_version
     )
     versions = tuple(snapshot.version for snapshot in plan.snapshots)
-    run.history.check_waypoints(target=plan.target, snapshots=versions)
+    run.history.check_waypoints(target=plan.target, versions=versions)
+    await journal.pin(run.history)
     await journal.note(ledger_infos=run.history.epochs_to(plan.target), later_endings=later)
 
 

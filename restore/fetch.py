@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
-from restore.errors import located
+from restore.errors import ManifestError, located
 from restore.flow.budget import Budget, Lease
 from restore.flow.threads import Workers
 from restore.limits import Limits
@@ -77,12 +77,15 @@ class Fetcher:
             hold.release()
             raise
 
-    async def read_records(self, handle: FileHandle, hold: Hold, *, factor: int) -> tuple[list[bytes], int]:
+    async def read_records(
+        self, handle: FileHandle, hold: Hold, *, expected: int, factor: int
+    ) -> tuple[list[bytes], int]:
         """Reads and cuts one record file.
 
         Args:
             handle: the file.
             hold: what pays for it.
+            expected: how many records it has to have; reading stops at the first one too many.
             factor: memory of a decoded record over its encoded bytes; charged once the file is here.
 
         Returns:
@@ -90,6 +93,7 @@ class Fetcher:
 
         Raises:
             FormatError: a torn or impossible record, with its offset.
+            ManifestError: another number of records.
         """
         records: list[bytes] = []
         size = 0
@@ -105,7 +109,11 @@ class Fetcher:
                         break
                     size += len(piece)
                     records += cutter.feed(piece)
+                    if len(records) > expected:
+                        raise _miscounted(expected, f"more than {expected}")
                 cutter.finish()
+            if len(records) != expected:
+                raise _miscounted(expected, len(records))
         hold.descriptor.give_back(1)
         await hold.memory.take(size * (factor - 1))
         return records, size
@@ -121,3 +129,7 @@ class Fetcher:
         hold.descriptor.give_back(1)
         await hold.memory.take(len(data))
         return data
+
+
+def _miscounted(expected: int, found: object) -> ManifestError:
+    return ManifestError("another number of records than the manifest says", expected=expected, found=found)

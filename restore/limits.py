@@ -65,23 +65,24 @@ def limits_of_process(*, concurrency: int | None = None, memory_bytes: int | Non
     )
 
 
-def claim_descriptors(needed: int) -> None:
-    """Makes sure that this process may open `needed` files, by raising its own soft limit where that helps.
+def claim_descriptors(*, needed: int, wanted: int) -> None:
+    """Raises this process's soft limit of open files to `wanted`, or as near as its hard limit allows.
 
     Raises:
-        ResourceError: the hard limit is lower.
+        ResourceError: the hard limit is below `needed`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    if hard != resource.RLIM_INFINITY and hard < needed:
+    reached = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if reached < needed:
         raise ResourceError(
             "too few file descriptors for a database",
             expected=needed,
-            found=hard,
-            hint=f"raise the limit: ulimit -n {needed}",
+            found=reached,
+            hint=f"raise the limit: ulimit -n {wanted}",
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, reached), hard))
 
 
 def available_cpus() -> int:

@@ -21,7 +21,7 @@ from restore.errors import (
     UnsafePathError,
     UsageError,
 )
-from restore.pieces import OneoffRequest, Session, check_continues, restore_piece
+from restore.pieces import OneoffRequest, Session, check_continues, check_first_state, restore_piece
 from restore.proof.accumulator import Accumulator
 from restore.report.events import Report
 from restore.report.result import Result, UsageResult
@@ -54,7 +54,8 @@ async def oneoff_epoch_ending(request: OneoffRequest, report: Report, *, manifes
         bound = MAX_U64 if request.target_version is None else request.target_version
         await restore_epoch_endings(replace(session.run, target=DryTarget()), before, target_version=bound)
         await restore_epoch_endings(session.run, [entry], target_version=bound)
-        session.run.history.check_waypoints(target=min(last, bound), snapshots=())
+        session.run.history.check_waypoints(target=min(last, bound), versions=())
+        await session.journal.pin(session.run.history)
         epochs = session.run.history.epochs_to(bound)
         await session.journal.note(ledger_infos=epochs)
         return Result(
@@ -97,6 +98,7 @@ async def oneoff_state_snapshot(
     )
 
     async def keep(session: Session) -> Result:
+        check_first_state(session, piece)
         journal = session.journal
         finished = await restore_snapshot(
             session.run, entry, mode=mode, start=journal.snapshot_position(), commit=journal.at_snapshot

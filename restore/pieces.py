@@ -141,9 +141,8 @@ async def restore_piece(
                     replace(run, target=DryTarget()), epoch_endings, target_version=piece.last, reach=reach
                 )
                 await session.journal.note(later_endings=later)
-                history.check_waypoints(
-                    target=MAX_U64, snapshots=(piece.last,) if piece.kind == "state-snapshot" else ()
-                )
+                history.check_waypoints(target=MAX_U64, versions=(piece.last,))
+                await session.journal.pin(history)
             result = await keep(session)
             result = msgspec.structs.replace(result, seconds=round(time.monotonic() - began, 3))
             if folder is not None:
@@ -213,6 +212,18 @@ def _begin_piece(
     return done
 
 
+def check_first_state(session: Session, piece: PieceMark) -> None:
+    """Refuses a second state tree, or second values, in one target."""
+    for part in session.pieces:
+        if (part.has_tree and piece.has_tree) or (part.has_values and piece.has_values):
+            raise UsageError(
+                "the target holds a state snapshot already",
+                expected=f"version {part.last}",
+                found=f"version {piece.last}",
+                hint="restore another snapshot into a folder of its own",
+            )
+
+
 def check_continues(session: Session, piece: PieceMark, replay_from: int | None) -> None:
     """Refuses transactions that would leave a gap, in the ledger or in the state that they build on."""
     saved = [part for part in session.pieces if part.kind == "transaction"]
@@ -240,7 +251,9 @@ async def _finish_if_whole(session: Session, result: Result) -> None:
     saved = [part for part in pieces if part.kind == "transaction"]
     if not (trees and states and saved and mark.voucher and mark.state and mark.ledger_infos):
         return
-    snapshot, last = max(trees), saved[-1].last
+    snapshot, last = trees[0], saved[-1].last
+    if session.run.history.end_of(mark.ledger_infos - 1) not in range(last + 1):
+        return  # epoch endings beyond the transactions: a node, too, would take the database for torn
     reached = max([*states, *(part.last for part in saved if part.replayed)])
     if not session.first_saved() <= snapshot <= last or (last > snapshot and reached < last):
         return

@@ -7,16 +7,18 @@ from typing import Any
 import msgspec
 
 from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+from restore.errors import TrustError
 from restore.flow.threads import Workers
 from restore.ledger.state import Usage
 from restore.plan import Plan
 from restore.proof.ranges import AccumulatorRangeProof
+from restore.proof.trust import TrustedHistory
 from restore.report.events import Durable, Report
 from restore.snapshot import FinishedSnapshot, SnapshotPosition
 from restore.target.mark import (
+    BEGINNING,
     AccumulatorMark,
     EpochMark,
-    Mark,
     PlanMark,
     SnapshotMark,
     StateMark,
@@ -38,7 +40,7 @@ class Journal:
         self._folder = folder
         self._workers = workers
         self._report = report
-        self.mark = folder.load_mark() if folder is not None else Mark()
+        self.mark = folder.load_mark() if folder is not None else BEGINNING
 
     async def note(self, **changes: Any) -> None:
         """Replaces fields of the mark, durably."""
@@ -46,6 +48,21 @@ class Journal:
         if self._folder is not None:
             await self._workers.run(self._folder.save_mark, self.mark)
             self._report(Durable("mark"))
+
+    async def pin(self, history: TrustedHistory) -> None:
+        """Notes which chain the target holds.
+
+        Raises:
+            TrustError: an earlier run found another one.
+        """
+        if self.mark.genesis is not None and history.genesis != self.mark.genesis:
+            raise TrustError(
+                "the backup is of another chain than the target",
+                version=0,
+                expected=self.mark.genesis,
+                found=history.genesis,
+            )
+        await self.note(genesis=history.genesis)
 
     async def finish_step(self, **changes: Any) -> None:
         """Notes that the step in progress is complete."""

@@ -214,7 +214,9 @@ async def _read_chunk(
     *,
     keeps_values: bool,
 ) -> _Chunk[Part]:
-    records, size = await run.fetcher.read_records(chunk.blobs, hold, factor=DECODED_FACTOR)
+    records, size = await run.fetcher.read_records(
+        chunk.blobs, hold, expected=chunk.last_idx - chunk.first_idx + 1, factor=DECODED_FACTOR
+    )
     proof = await run.fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         right_siblings = parse_range_proof(proof)
@@ -234,11 +236,6 @@ def decode_chunk(
 ) -> tuple[list[tuple[bytes, bytes]], Part, Usage]:
     """From records to values by key hash, the chunk's part of the tree, and usage: pure, no shared state."""
     with located(file=chunk.blobs):
-        expected = chunk.last_idx - chunk.first_idx + 1
-        if len(records) != expected:
-            raise ManifestError(
-                "another number of records than the manifest says", expected=expected, found=len(records)
-            )
         items = [split_state_record(record) for record in records]
         keys = hash_keys(domain, [item.key for item in items])
         for name, wanted, found in (("first", chunk.first_key, keys[0]), ("last", chunk.last_key, keys[-1])):

@@ -225,7 +225,10 @@ async def _load_chunks(
 
 
 async def _read_chunk(run: Run, chunk: TransactionChunk, hold: Hold, *, last: int) -> _Chunk:
-    records, size = await run.fetcher.read_records(chunk.transactions, hold, factor=DECODED_FACTOR)
+    expected = chunk.last_version - chunk.first_version + 1
+    records, size = await run.fetcher.read_records(
+        chunk.transactions, hold, expected=expected, factor=DECODED_FACTOR
+    )
     data = await run.fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         proof = parse_transaction_proof(data)
@@ -242,12 +245,7 @@ def _prove(
     hold: Hold,
 ) -> _Chunk:
     """Ties one chunk's records to its ledger info: pure, in any order."""
-    expected = chunk.last_version - chunk.first_version + 1
     with located(file=chunk.transactions):
-        if len(raw) != expected:
-            raise ManifestError(
-                "another number of records than the manifest says", expected=expected, found=len(raw)
-            )
         records = []
         for version, record in enumerate(raw, chunk.first_version):
             with located(version=version):

@@ -65,15 +65,17 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
     backups = _choose_transactions(view, request)
     if request.trust.skip:
         report(Notice("epoch endings are skipped: no signature is checked", warning=True))
+    last = _last_version(backups, request)
     versions = [] if snapshot is None else [snapshot.version]
+    versions += [] if last is None else [last]
     first_used = min([*versions, *(entry.first_version for entry in backups[:1])], default=0)
     history = TrustedHistory(request.trust, request.domain, keep_from=first_used)
     async with Fetcher(request.storage, request.limits) as fetcher:
         run = Run(fetcher, request.domain, history, DryTarget(), report)
         await _verify_epochs(run, view, tuple(versions))
         finished = None if snapshot is None else await _verify_snapshot(run, snapshot)
-        position = await _verify_transactions(run, backups, request)
-    target = max(versions, default=None) if position.count is None else position.count - 1
+        position = await _verify_transactions(run, backups, last)
+    target = last if last is not None else max(versions, default=None)
     return Result(
         command=COMMAND,
         trust=request.trust.name,
@@ -85,14 +87,14 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
         state_items=None if finished is None else finished.usage.items,
         state_bytes=None if finished is None else finished.usage.bytes,
         transactions=None if position.count is None else position.count - backups[0].first_version,
-        epochs=history.epochs,
+        epochs=history.epochs if target is None else history.epochs_to(target),
         ledger_version=target,
         accumulator_root_hash=_accumulator_root(request.domain, position),
         seconds=round(time.monotonic() - began, 3),
     )
 
 
-async def _verify_epochs(run: Run, view: MetadataView, snapshots: tuple[int, ...]) -> None:
+async def _verify_epochs(run: Run, view: MetadataView, versions: tuple[int, ...]) -> None:
     if run.history.policy.skip:
         return
     coverage = view.cover_epochs()
@@ -100,7 +102,7 @@ async def _verify_epochs(run: Run, view: MetadataView, snapshots: tuple[int, ...
         raise UnreachableError(f"no epoch endings from the beginning: {coverage.gap}")
     _refuse_gap(coverage.gap)
     await restore_epoch_endings(run, coverage.entries, target_version=MAX_U64)
-    run.history.check_waypoints(target=MAX_U64, snapshots=snapshots)
+    run.history.check_waypoints(target=MAX_U64, versions=versions)
 
 
 async def _verify_snapshot(run: Run, snapshot: StateSnapshotEntry) -> FinishedSnapshot:
@@ -113,16 +115,13 @@ async def _verify_snapshot(run: Run, snapshot: StateSnapshotEntry) -> FinishedSn
 
 
 async def _verify_transactions(
-    run: Run, backups: tuple[TransactionEntry, ...], request: VerifyRequest
+    run: Run, backups: tuple[TransactionEntry, ...], last: int | None
 ) -> TransactionPosition:
     async def keep_nothing(position: TransactionPosition) -> None:
         """Each verify begins anew."""
 
-    if not backups:
+    if last is None:
         return TransactionPosition()
-    last = backups[-1].last_version
-    if request.end_version is not None:
-        last = min(last, request.end_version)
     return await restore_transactions(
         run, backups, TransactionRange(None, last, None), start=TransactionPosition(), commit=keep_nothing
     )
@@ -156,6 +155,13 @@ def _choose_transactions(view: MetadataView, request: VerifyRequest) -> tuple[Tr
     coverage = view.cover_transactions(first, last)
     _refuse_gap(coverage.gap)
     return tuple(coverage.entries)
+
+
+def _last_version(backups: tuple[TransactionEntry, ...], request: VerifyRequest) -> int | None:
+    """The last version whose transaction is verified; None for none."""
+    if not backups:
+        return None
+    return backups[-1].last_version if request.end_version is None else request.end_version
 
 
 def _refuse_gap(gap: Gap | None) -> None:

@@ -113,17 +113,20 @@ def test_too_few_descriptors_are_refused_before_the_start(cgroup: Path) -> None:
     assert "ulimit" in caught.value.hint
 
 
-def test_a_low_soft_limit_is_raised_to_what_is_needed() -> None:
+def test_a_low_soft_limit_is_raised_to_what_is_wanted() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with soft_limit(resource.RLIMIT_NOFILE, 200):
-        claim_descriptors(150)
+        claim_descriptors(needed=100, wanted=150)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (200, hard)
-        claim_descriptors(300)
+        claim_descriptors(needed=100, wanted=300)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+        claim_descriptors(needed=100, wanted=hard + 1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 def test_a_hard_limit_that_is_too_low_is_said_before_anything_is_opened() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with pytest.raises(ResourceError, match="too few file descriptors") as caught:
-        claim_descriptors(hard + 1)
-    assert caught.value.hint == f"raise the limit: ulimit -n {hard + 1}"
+        claim_descriptors(needed=hard + 1, wanted=hard + 2)
+    assert caught.value.hint == f"raise the limit: ulimit -n {hard + 2}"
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)

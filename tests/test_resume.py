@@ -25,7 +25,15 @@ from restore.proof.ranges import AccumulatorRangeProof
 from restore.report.events import Durable, Event, silent
 from restore.resume import Journal, plan_mark, plan_of_mark, state_mark
 from restore.snapshot import FinishedSnapshot, SnapshotPosition
-from restore.target.mark import AccumulatorMark, Mark, PlanMark, StateMark, TargetFolder, VoucherMark
+from restore.target.mark import (
+    BEGINNING,
+    AccumulatorMark,
+    Mark,
+    PlanMark,
+    StateMark,
+    TargetFolder,
+    VoucherMark,
+)
 from restore.transactions import TransactionPosition, Voucher
 from tests.structs import MAX_U64, structs
 
@@ -78,7 +86,7 @@ async def journal_of(root: Path) -> Journal:
 
 async def test_a_fresh_target_starts_at_the_beginning(tmp_path: Path) -> None:
     for journal in (await journal_of(tmp_path), Journal(None, Workers(1), silent)):
-        assert journal.mark == Mark()
+        assert journal.mark == BEGINNING
         assert journal.snapshot_position() == SnapshotPosition()
         assert journal.transaction_position() == TransactionPosition()
 
@@ -116,6 +124,7 @@ async def test_the_two_positions_do_not_touch_each_other(tmp_path: Path) -> None
     assert journal.transaction_position() == TRANSACTIONS
     assert journal.snapshot_position() == SNAPSHOT
     assert mark == Mark(
+        step=0,
         chunk=3,
         items=10,
         size=2000,
@@ -169,7 +178,7 @@ async def test_a_mark_is_called_durable_only_once_it_is_in_the_folder(tmp_path: 
             journal = Journal(folder, workers, report)
             await journal.note(chunk=1)
             await journal.finish_step()
-    assert seen == [Mark(chunk=1), Mark(step=1)]
+    assert seen == [Mark(step=0, chunk=1), Mark(step=1)]
 
 
 class GatedFolder(TargetFolder):
@@ -197,7 +206,7 @@ async def test_a_mark_that_is_being_written_is_awaited_though_the_run_is_cancell
             asyncio.get_running_loop().call_soon(folder.gate.set)
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert folder.load_mark() == Mark(chunk=1)
+            assert folder.load_mark() == Mark(step=0, chunk=1)
 
 
 class FullFolder(TargetFolder):

@@ -16,11 +16,11 @@ from restore.errors import EmptyStorageError
 from restore.flow.stream import OrderedStream
 from restore.storage.base import FileHandle, Storage, read_file
 
-MAX_METADATA_BYTES = 64 << 20
-"""A line has about 200 bytes: room for 300,000 compacted ones, and still a bound."""
+MAX_METADATA_BYTES = 16 << 20
+"""A line has about 200 bytes: room for 80,000 compacted ones, and still a bound."""
 
-MAX_MANIFEST_BYTES = 256 << 20
-"""A manifest names each chunk in about 400 bytes: room for 600,000 chunks, and still a bound."""
+MAX_MANIFEST_BYTES = 32 << 20
+"""A manifest names each chunk in about 400 bytes: room for 80,000 chunks of 128 MiB, and still a bound."""
 
 
 async def load_view(storage: Storage, *, concurrency: int) -> MetadataView:

@@ -37,13 +37,16 @@ from restore.errors import (
 
 PROGRAM = "aptos-restore"
 
-_EPILOG = """\b
-The Rust tool's spellings work as well: of "aptos-debugger aptos-db restore bootstrap-db ...",
-"... restore oneoff ..." and "... backup verify ..." only the first word is to be replaced.
+_EPILOG = """
+The Rust tool's spellings work as well: of "aptos-debugger aptos-db restore bootstrap-db ...", "... restore
+oneoff ..." and "... backup verify ..." only the first word is to be replaced.
+
 Every flag is also an environment variable: --target-db-dir is APTOS_RESTORE_TARGET_DB_DIR.
+
 Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 target locked, 20 data invalid,
-21 not reachable from this backup, 30 storage unavailable, 31 permission, 40 disk, memory or
-descriptors, 75 interrupted (the same command continues), 130 second signal."""
+21 not reachable from this backup, 30 storage unavailable, 31 permission, 40 disk, memory or descriptors,
+75 interrupted (the same command continues), 130 second signal.
+"""
 
 
 @click.group(

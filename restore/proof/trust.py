@@ -88,6 +88,7 @@ class TrustedHistory:
         self._trusted = {waypoint.version: waypoint for waypoint in policy.waypoints}
         self._matched: set[int] = set()
         self._genesis: bytes | None = None
+        self._genesis_waypoint: str | None = None
         self._ends: list[int] = []
         self._roots: dict[int, bytes] = {}
         self._validators: dict[int, bytes] = {}
@@ -103,9 +104,18 @@ class TrustedHistory:
         """Epoch endings added so far; the next one must be of this epoch."""
         return len(self._ends)
 
+    @property
+    def genesis(self) -> str | None:
+        """Waypoint of epoch 0's ledger info, as text: which chain this is."""
+        return self._genesis_waypoint
+
     def epochs_to(self, version: int) -> int:
         """How many of the epoch endings added so far are at or below `version`."""
         return bisect_right(self._ends, version)
+
+    def end_of(self, epoch: int) -> int | None:
+        """The version at which `epoch` ends; None where that is not known."""
+        return self._ends[epoch] if 0 <= epoch < len(self._ends) else None
 
     def extend(self, signed: SignedLedgerInfo) -> None:
         """Adds the ending of the next epoch.
@@ -132,6 +142,7 @@ class TrustedHistory:
             verify_signatures(signed, self._parse(self._validators[info.epoch]), self._domain)
         if info.epoch == 0:
             self._genesis = info.raw
+            self._genesis_waypoint = str(Waypoint.of(info, self._domain))
         if info.version < self._keep_from:
             self._validators.pop(info.epoch, None)
         self._roots[info.version] = info.executed_state_id
@@ -178,16 +189,16 @@ class TrustedHistory:
         """The accumulator root that the epoch ending at `version` signed; None where no epoch ends."""
         return self._roots.get(version)
 
-    def check_waypoints(self, *, target: int, snapshots: tuple[int, ...]) -> None:
+    def check_waypoints(self, *, target: int, versions: tuple[int, ...]) -> None:
         """Checks, after the last epoch ending, that the trusted waypoints cover what will be restored.
 
         Args:
             target: every waypoint at or below this version must have matched an epoch ending.
-            snapshots: versions whose state is restored; none may lie before the earliest match, unless
-                genesis itself is trusted.
+            versions: snapshots that are restored, and the last of transactions that no snapshot follows; none
+                may lie before the earliest match, unless genesis itself is trusted.
 
         Raises:
-            TrustError: a waypoint matched nothing, none lies at or below the target, or a snapshot lies
+            TrustError: a waypoint matched nothing, none lies at or below the target, or a version lies
                 before all matches.
         """
         if self._policy.skip:
@@ -207,10 +218,10 @@ class TrustedHistory:
                 found=min(self._trusted),
             )
         earliest = min(matched)
-        for version in snapshots:
+        for version in versions:
             if version < earliest:
                 raise TrustError(
-                    "the state snapshot lies before every trusted waypoint",
+                    "what is restored lies before every trusted waypoint",
                     version=version,
                     expected=f"a waypoint at or below it, such as of version 0 (earliest match: {earliest})",
                 )

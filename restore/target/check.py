@@ -143,7 +143,7 @@ class _DatabaseCheck:
             self._store, history, target_version=mark.target, epochs=mark.result.epochs
         )
         await self._phase("ledger infos", "epochs", mark.result.epochs, steps)
-        history.check_waypoints(target=mark.target, snapshots=(mark.history, mark.snapshot))
+        history.check_waypoints(target=mark.target, versions=(mark.history, mark.snapshot))
         for raw in mark.later_endings:
             await self._workers.run(history.extend, SignedLedgerInfo.parse(raw))
         return history

@@ -7,6 +7,7 @@ lie:
     plan.json     what `bootstrap-db` restores: written once, before the first row
     pieces.json   in its place, where a database is put together by `oneoff` commands
     mark.json     how far it is: replaced atomically (temp, fsync, rename, fsync of the folder)
+    created       all instances were created; from then on a missing one is damage
     lock          held by the one process that works on the target
 
 No keys of ours go into the database.
@@ -28,6 +29,7 @@ from restore.proof.builder import TreeState
 from restore.proof.frontier import FrontierState
 from restore.report.result import Result
 from restore.target.failures import local_failures
+from restore.target.schema import INSTANCES
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -36,6 +38,8 @@ PLAN_FILE = "plan.json"
 PIECES_FILE = "pieces.json"
 MARK_FILE = "mark.json"
 LOCK_FILE = "lock"
+CREATED_FILE = "created"
+"""All instances were created; a missing one, or a missing mark, is damage from then on."""
 
 
 class SnapshotMark(msgspec.Struct, frozen=True):
@@ -146,13 +150,14 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
         accumulator: the transaction accumulator so far.
         voucher: what vouches for T, once its chunk is durable.
         later_endings: signed epoch endings above T that lead to the voucher's validators.
+        genesis: waypoint of the chain's genesis; every later start must find the same.
         usage: items and bytes after the last durable transaction, where write sets are applied.
         ledger_infos: epoch endings stored and verified; None until that step is complete.
         state: what the tree at V holds, once it is complete.
         finished: what the finished database holds; None until it is finished.
     """
 
-    step: int = 0
+    step: int
     chunk: int = 0
     items: int = 0
     size: int = 0
@@ -161,10 +166,15 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     accumulator: AccumulatorMark | None = None
     voucher: VoucherMark | None = None
     later_endings: tuple[bytes, ...] = ()
+    genesis: str | None = None
     usage: tuple[int, int] | None = None
     ledger_infos: int | None = None
     state: StateMark | None = None
     finished: FinishedMark | None = None
+
+
+BEGINNING = Mark(step=0)
+"""Nothing is durable yet but, perhaps, ledger infos."""
 
 
 class PieceMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,16 +249,18 @@ class TargetFolder:
         return _load(self._side / PLAN_FILE, PlanMark)
 
     def load_mark(self) -> Mark:
-        """How far the target is; the beginning in a fresh folder."""
-        return _load(self._side / MARK_FILE, Mark) or Mark()
+        """How far the target is; the beginning in a fresh folder.
 
-    @property
-    def is_begun(self) -> bool:
-        """Whether a mark was ever saved, so that there is something to continue."""
-        return (self._side / MARK_FILE).exists()
+        Raises:
+            DamagedTargetError: the database is there, and its mark is lost or does not parse.
+        """
+        mark = _load(self._side / MARK_FILE, Mark)
+        if mark is None and (self._side / CREATED_FILE).exists():
+            raise DamagedTargetError("resume mark is missing", file=str(self._side / MARK_FILE))
+        return mark or BEGINNING
 
     def clear(self) -> None:
-        """Removes what a run left that never came to its first mark: ledger infos at most.
+        """Removes what a run left whose epoch endings did not verify: at most ledger infos of ours.
 
         Raises:
             ForeignTargetError: the folder holds pieces of `oneoff` commands; they stay.
@@ -256,9 +268,14 @@ class TargetFolder:
         if self.load_pieces() is not None:
             raise ForeignTargetError("the target was begun with oneoff commands", file=str(self.root))
         with local_failures(self.root):
-            for path in (*self.root.iterdir(), *self._side.iterdir()):
-                if path.name not in {SIDE_FOLDER, LOCK_FILE}:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            # The sign that a database is there goes first: without it, half of one is no damage.
+            (self._side / CREATED_FILE).unlink(missing_ok=True)
+            ours = [self.root / name for name in sorted({name.split("/")[0] for name in INSTANCES})]
+            for path in (*ours, *self._side.iterdir()):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.parent == self._side and path.name != LOCK_FILE:
+                    path.unlink()
 
     def load_pieces(self) -> PiecesMark | None:
         """What `oneoff` commands put there; None if none did."""
@@ -316,8 +333,10 @@ def load_finished(root: Path) -> tuple[FinishedMark, str]:
 
 def _load(path: Path, kind: type[S]) -> S | None:
     with local_failures(path):
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise DamagedTargetError("resume mark is not a file", file=str(path))
         data = path.read_bytes()
     try:
         return msgspec.json.decode(data, type=kind)

@@ -13,18 +13,15 @@ from restore.errors import RestoreError
 from restore.limits import claim_descriptors
 from restore.target.failures import local_failures
 from restore.target.instance import Instance, Mode, Resources
-from restore.target.mark import SIDE_FOLDER
+from restore.target.mark import CREATED_FILE, SIDE_FOLDER
 from restore.target.schema import INSTANCES, KeyValue, Table
 
 TABLES_FOLDER = "tables"
 SCRATCH_FOLDER = "scratch"
 """Below the side folder: table files about to be moved in, and a database that is thrown away."""
 
-CREATED_FILE = "created"
-"""Below the side folder: all instances were created; a missing one is damage from then on."""
-
-NEEDED_DESCRIPTORS = 4096
-"""Half of them for 42 instances of 30 to 48 files each, the rest for the backup's files and ours."""
+NEEDED_DESCRIPTORS, WANTED_DESCRIPTORS = 768, 4096
+"""Half of them are for 42 instances of 10 to 48 files each, the rest for the backup's files and ours."""
 
 TABLE_ROWS = 1024
 """Fewer sorted rows go into a batch: moving a table file in takes some 3 ms, a batch half of one."""
@@ -54,7 +51,7 @@ class RocksStore:
             DiskFullError, AccessDeniedError, ResourceError: as the names say.
         """
         side = root / SIDE_FOLDER
-        claim_descriptors(NEEDED_DESCRIPTORS)
+        claim_descriptors(needed=NEEDED_DESCRIPTORS, wanted=WANTED_DESCRIPTORS)
         resources = Resources(len(INSTANCES))
         mode: Mode = "read"
         if not read_only:

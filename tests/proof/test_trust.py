@@ -114,9 +114,9 @@ def named(error: TrustError, signed_info: SignedLedgerInfo) -> TrustError:
     return error
 
 
-def uncovered(known: TrustedHistory, *, target: int, snapshots: tuple[int, ...] = ()) -> TrustError:
+def uncovered(known: TrustedHistory, *, target: int, versions: tuple[int, ...] = ()) -> TrustError:
     with pytest.raises(TrustError) as caught:
-        known.check_waypoints(target=target, snapshots=snapshots)
+        known.check_waypoints(target=target, versions=versions)
     assert caught.value.exit_code == 20
     return caught.value
 
@@ -129,7 +129,7 @@ def test_from_the_waypoint_of_genesis_every_epoch_is_vouched_for() -> None:
         known.verify(ending)
         assert known.root_at(10 * epoch) == ending.info.executed_state_id
     assert known.root_at(11) is None
-    known.check_waypoints(target=40, snapshots=(0, 40))
+    known.check_waypoints(target=40, versions=(0, 40))
     assert known.policy.name == "waypoint"
 
 
@@ -178,26 +178,26 @@ def test_the_right_hash_at_a_version_where_no_epoch_ends_is_refused(version: int
 def test_every_waypoint_at_or_below_the_target_must_match_and_later_ones_are_ignored() -> None:
     later = Waypoint(35, bytes(32))
     known = history(REAL.waypoint(0), REAL.waypoint(2), later, epochs=4)
-    known.check_waypoints(target=34, snapshots=(0, 30))
-    assert uncovered(known, target=35, snapshots=(30,)).version == 35
+    known.check_waypoints(target=34, versions=(0, 30))
+    assert uncovered(known, target=35, versions=(30,)).version == 35
     known = history(REAL.waypoint(0), REAL.waypoint(2), epochs=2)
-    known.check_waypoints(target=19, snapshots=())
+    known.check_waypoints(target=19, versions=())
     assert uncovered(known, target=20).version == 20
 
 
 def test_waypoints_that_all_lie_above_the_target_vouch_for_nothing() -> None:
     known = history(REAL.waypoint(3), REAL.waypoint(4), epochs=3)
-    for snapshots in ((), (20,)):
-        error = uncovered(known, target=29, snapshots=snapshots)
+    for versions in ((), (20,)):
+        error = uncovered(known, target=29, versions=versions)
         assert error.message == "every trusted waypoint lies above the target"
         assert (error.expected, error.found) == ("at or below 29", "30")
 
 
 def test_a_waypoint_above_the_target_does_not_vouch_for_what_is_below_it() -> None:
     known = history(REAL.waypoint(3), epochs=5)  # what lies above the target may be needed to vouch for it
-    known.check_waypoints(target=30, snapshots=(30,))
-    for snapshots in ((), (20,)):
-        assert uncovered(known, target=29, snapshots=snapshots).found == "30"
+    known.check_waypoints(target=30, versions=(30,))
+    for versions in ((), (20,)):
+        assert uncovered(known, target=29, versions=versions).found == "30"
 
 
 @pytest.mark.parametrize(("version", "epochs"), [(0, 1), (9, 1), (10, 2), (11, 2), (40, 5), (99, 5)])
@@ -209,24 +209,24 @@ def test_epochs_are_counted_up_to_a_version(version: int, epochs: int) -> None:
 
 def test_trusted_genesis_does_not_excuse_a_waypoint_that_matches_nothing() -> None:
     known = history(Waypoint(15, bytes(32)), genesis=True, epochs=3)
-    known.check_waypoints(target=14, snapshots=(0,))
+    known.check_waypoints(target=14, versions=(0,))
     assert uncovered(known, target=15).version == 15
 
 
 def test_with_a_later_waypoint_alone_what_lies_before_it_is_not_restored() -> None:
     known = history(REAL.waypoint(3), epochs=5)
-    known.check_waypoints(target=40, snapshots=(30, 40))
-    for snapshots in ((29,), (0, 40), (40, 29)):
-        error = uncovered(known, target=40, snapshots=snapshots)
-        assert error.message == "the state snapshot lies before every trusted waypoint"
-        assert error.version == min(snapshots)
+    known.check_waypoints(target=40, versions=(30, 40))
+    for versions in ((29,), (0, 40), (40, 29)):
+        error = uncovered(known, target=40, versions=versions)
+        assert error.message == "what is restored lies before every trusted waypoint"
+        assert error.version == min(versions)
         assert "earliest match: 30" in (error.expected or "")
 
 
 def test_of_several_waypoints_the_earliest_match_counts() -> None:
     known = history(REAL.waypoint(4), REAL.waypoint(2), epochs=5)
-    known.check_waypoints(target=40, snapshots=(20,))
-    assert uncovered(known, target=40, snapshots=(19,)).version == 19
+    known.check_waypoints(target=40, versions=(20,))
+    assert uncovered(known, target=40, versions=(19,)).version == 19
 
 
 def test_a_later_waypoint_overrules_the_epochs_before_it_whoever_made_them_up() -> None:
@@ -234,7 +234,7 @@ def test_a_later_waypoint_overrules_the_epochs_before_it_whoever_made_them_up() 
     assert "does not hold" in refusal(extended(history(REAL.waypoint(4)), 3, FORGED), REAL.ending(3)).message
     assert "is not the one" in refusal(known, FORGED.ending(3)).message
     extended(known, 5, REAL)
-    known.check_waypoints(target=40, snapshots=(30,))
+    known.check_waypoints(target=40, versions=(30,))
     known.verify(REAL.info(4, 35, ends=False))
     assert "does not hold" in doubt(known, FORGED.info(4, 35, ends=False)).message
 
@@ -268,7 +268,7 @@ def test_a_waypoint_inside_an_epoch_vouches_for_its_ledger_info_but_is_no_match(
     known = history(REAL.waypoint(0), waypoint, epochs=5)
     known.verify(inside)
     assert "is not the one" in doubt(known, REAL.info(5, 45, ends=False, root=bytes(32))).message
-    known.check_waypoints(target=44, snapshots=())
+    known.check_waypoints(target=44, versions=())
     assert uncovered(known, target=45).version == 45
 
 
@@ -408,7 +408,7 @@ def test_with_everything_dropped_the_next_epoch_is_still_vouched_for() -> None:
 
 def test_genesis_is_taken_on_trust_only_by_name() -> None:
     known = extended(history(genesis=True), 4, FORGED)
-    known.check_waypoints(target=30, snapshots=(0, 30))
+    known.check_waypoints(target=30, versions=(0, 30))
     known.verify(FORGED.info(3, 25, ends=False))
     assert "does not hold" in doubt(known, REAL.info(3, 25, ends=False)).message
 
@@ -417,9 +417,9 @@ def test_skipping_checks_nothing() -> None:
     known = TrustedHistory(TrustPolicy(skip=True), APTOS, keep_from=0)
     known.verify(REAL.info(7, 65, signers=()))
     known.verify(FORGED.ending(0))
-    known.check_waypoints(target=100, snapshots=(0,))
+    known.check_waypoints(target=100, versions=(0,))
     strict = TrustedHistory(TrustPolicy((Waypoint(5, bytes(32)),), skip=True), APTOS, keep_from=0)
-    strict.check_waypoints(target=100, snapshots=(0,))
+    strict.check_waypoints(target=100, versions=(0,))
 
 
 @pytest.mark.parametrize("other", [Waypoint(20, bytes(32)), REAL.waypoint(2)])
@@ -484,6 +484,6 @@ def test_the_whole_chain_of_open_libra_is_a_history(shared: Path) -> None:
     for ending in endings:
         known.extend(ending)
     last = endings[-1].info.version
-    known.check_waypoints(target=last, snapshots=(0, last))
+    known.check_waypoints(target=last, versions=(0, last))
     known.verify(endings[-2])
     assert known.epochs == len(endings) == 194

@@ -96,7 +96,10 @@ def test_what_matters_less_gives_way_to_the_width(columns: int, row: str) -> Non
 @pytest.mark.parametrize(
     ("columns", "row"),
     [
-        (96, "transactions  ##--------  100 of 400 transactions, 25 %, 4.0 KiB, 100 transactions/s, ETA 3.0 s"),
+        (
+            96,
+            "transactions  ##--------  100 of 400 transactions, 25 %, 4.0 KiB, 100 transactions/s, ETA 3.0 s",
+        ),
         (76, "transactions  ##--------  25 %, 100 transactions/s, ETA 3.0 s"),
     ],
 )

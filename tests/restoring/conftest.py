@@ -17,6 +17,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleBackup:
     return asyncio.run(write_sample(SampleSpec(), tmp_path_factory.mktemp("sample") / "backup"))
 
 
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> SampleBackup:
+    """The same of another chain."""
+    return asyncio.run(write_sample(SampleSpec(seed=2), tmp_path_factory.mktemp("other") / "backup"))
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     """Where a database may go."""

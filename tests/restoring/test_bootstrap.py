@@ -259,3 +259,44 @@ def test_less_than_asked_for_is_refused_unless_it_is_welcome(sample: SampleBacku
         sample.last_version + 1,
     )
     assert any(isinstance(event, Notice) and event.warning for event in events)
+
+
+def test_a_resumed_target_stays_with_its_chain_though_any_genesis_is_trusted(
+    sample: SampleBackup, other: SampleBackup, target: Path
+) -> None:
+    """Two chains of the same shape: their folders have other names, but their plans could be swapped."""
+
+    def stop(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase.startswith("state"):
+            raise InterruptedRunError("stopped by the test")
+
+    trusting = replace(
+        request_of(sample.root, sample.genesis_waypoint, target), trust=TrustPolicy(genesis=True)
+    )
+    with pytest.raises(InterruptedRunError):
+        restore_request(trusting, stop)
+    disguised = target.with_name("disguised")
+    shutil.copytree(other.root, disguised)
+    for ours in sample.root.iterdir():
+        (theirs,) = other.root.glob(f"{ours.name.split('.')[0]}.*" if "." in ours.name else ours.name)
+        if theirs.name != ours.name:
+            (disguised / theirs.name).rename(disguised / ours.name)
+            for manifest in (disguised / ours.name).glob("*.manifest"):
+                manifest.write_text(manifest.read_text().replace(theirs.name, ours.name))
+    with pytest.raises(TrustError) as caught:
+        restore_request(replace(trusting, storage=LocalFs(disguised)))
+    assert caught.value.expected == str(sample.genesis_waypoint)
+    assert restore_request(trusting).target_version == sample.last_version
+
+
+def test_what_lies_before_every_trusted_waypoint_is_not_verified(sample: SampleBackup) -> None:
+    request = VerifyRequest(
+        storage=LocalFs(sample.root),
+        start_version=0,
+        end_version=50,
+        state_snapshot_before_version=0,
+        trust=TrustPolicy((sample.waypoints[3],)),
+        limits=LIMITS,
+    )
+    with pytest.raises(TrustError):
+        run(lambda: verify(request, lambda event: None))

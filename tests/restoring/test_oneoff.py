@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rows import row_digests
-from restore.errors import ForeignTargetError, UsageError
+from restore.errors import ForeignTargetError, TrustError, UsageError
 from restore.flow.stop import run
 from restore.oneoff import oneoff_epoch_ending, oneoff_state_snapshot, oneoff_transaction
 from restore.pieces import OneoffRequest
@@ -17,6 +17,7 @@ from restore.report.events import Event, Notice, silent
 from restore.report.result import Result
 from restore.sample.spec import SampleBackup
 from restore.storage.local import LocalFs
+from restore.target.mark import load_finished
 from restore.verify_db import verify_database
 from tests.restoring.commands import LIMITS, restore_sample
 
@@ -128,3 +129,29 @@ def test_a_target_of_bootstrap_is_not_touched(sample: SampleBackup, target: Path
     with pytest.raises(ForeignTargetError):
         Pieces(sample, target).snapshot()
     assert row_digests(target) == digests
+
+
+def test_pieces_of_two_chains_do_not_mix(sample: SampleBackup, other: SampleBackup, target: Path) -> None:
+    Pieces(sample, target).epoch_endings()
+    with pytest.raises(TrustError):
+        Pieces(other, target).snapshot()
+
+
+def test_a_second_snapshot_goes_into_another_folder(sample: SampleBackup, target: Path) -> None:
+    pieces = Pieces(sample, target)
+    pieces.snapshot()
+    with pytest.raises(UsageError):
+        pieces.snapshot(0)
+
+
+def test_a_database_whose_epoch_endings_reach_further_is_not_yet_finished(
+    sample: SampleBackup, target: Path
+) -> None:
+    pieces = Pieces(sample, target)
+    pieces.epoch_endings()
+    newest = sample.snapshots[-1]
+    pieces.snapshot()
+    first = next(first for first, last in sample.spec.backup_ranges() if last >= newest.version)
+    pieces.transactions(first, replay_from=newest.version + 1)
+    with pytest.raises(ForeignTargetError, match="not finished"):
+        load_finished(target)

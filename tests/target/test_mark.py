@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from restore.proof.builder import ClosedChild, TreeLeaf, TreeState
 from restore.proof.frontier import FrontierState
 from restore.report.result import Result
 from restore.target.mark import (
+    BEGINNING,
+    CREATED_FILE,
     LOCK_FILE,
     MARK_FILE,
     PIECES_FILE,
@@ -88,8 +91,7 @@ def content(folder: Path) -> dict[str, bytes | None]:
 def test_a_fresh_target_is_created_and_knows_nothing(root: Path) -> None:
     with TargetFolder(root) as folder:
         assert folder.root == root
-        assert (folder.load_plan(), folder.load_pieces(), folder.load_mark()) == (None, None, Mark())
-        assert not folder.is_begun
+        assert (folder.load_plan(), folder.load_pieces(), folder.load_mark()) == (None, None, BEGINNING)
     assert content(root) == {SIDE_FOLDER: None, f"{SIDE_FOLDER}/{LOCK_FILE}": b""}
 
 
@@ -98,12 +100,31 @@ def test_an_empty_folder_may_become_a_target(tmp_path: Path) -> None:
         assert (tmp_path / SIDE_FOLDER / LOCK_FILE).is_file()
 
 
-def test_a_target_is_begun_with_its_first_mark(root: Path) -> None:
+def test_a_database_without_its_mark_is_damaged(root: Path) -> None:
     with TargetFolder(root) as folder:
         folder.save_plan(PLAN)
-        assert not folder.is_begun
-        folder.save_mark(Mark())
-        assert folder.is_begun
+        assert folder.load_mark() == BEGINNING
+        (root / SIDE_FOLDER / CREATED_FILE).touch()
+        with pytest.raises(DamagedTargetError, match="resume mark is missing"):
+            folder.load_mark()
+
+
+def test_a_pipe_or_a_folder_in_place_of_a_mark_is_damage_and_no_wait(root: Path) -> None:
+    with TargetFolder(root) as folder:
+        os.mkfifo(root / SIDE_FOLDER / "mark.json")
+        with pytest.raises(DamagedTargetError, match="not a file"):
+            folder.load_mark()
+        (root / SIDE_FOLDER / "plan.json").mkdir()
+        with pytest.raises(DamagedTargetError, match="not a file"):
+            folder.load_plan()
+
+
+@pytest.mark.parametrize("text", ["{}", "null", '{"type":"plan"}'])
+def test_another_object_is_no_mark(root: Path, text: str) -> None:
+    with TargetFolder(root) as folder:
+        (root / SIDE_FOLDER / "mark.json").write_text(text)
+        with pytest.raises(DamagedTargetError, match="does not parse"):
+            folder.load_mark()
 
 
 @pytest.mark.parametrize("name", ["CURRENT", ".hidden", SIDE_FOLDER])
@@ -270,7 +291,6 @@ def test_every_field_of_a_mark_comes_back(mark: Mark) -> None:
     with empty_target() as root:
         with TargetFolder(root) as folder:
             folder.save_mark(mark)
-            assert folder.is_begun
         with TargetFolder(root) as folder:
             found = folder.load_mark()
     # Types too: a named tuple is equal to a plain one, and True to 1.
@@ -285,7 +305,6 @@ def test_every_field_of_plan_and_pieces_comes_back(plan: PlanMark, pieces: Piece
         with TargetFolder(root) as folder:
             folder.save_plan(plan)
             folder.save_pieces(pieces)
-            assert not folder.is_begun
         with TargetFolder(root) as folder:
             assert repr((folder.load_plan(), folder.load_pieces())) == repr((plan, pieces))
 
@@ -295,7 +314,7 @@ def test_open_nodes_and_frontier_come_back_as_what_they_were(root: Path) -> None
     tree = TreeState(TreeLeaf(b"\x00" * 32, b"\x01" * 32, b"\x02"), (children, (), children[1:]))
     frontier = FrontierState(b"\x80" * 32, b"\x7f" * 32, ((1, b"a" * 32), (255, b"b" * 32)))
     with TargetFolder(root) as folder:
-        folder.save_mark(Mark(tree=tree, frontier=frontier))
+        folder.save_mark(Mark(step=0, tree=tree, frontier=frontier))
         found = folder.load_mark()
     assert found.tree is not None
     assert isinstance(found.tree.last, TreeLeaf)
@@ -304,7 +323,7 @@ def test_open_nodes_and_frontier_come_back_as_what_they_were(root: Path) -> None
 
 
 @pytest.mark.parametrize("marked", [True, False])
-def test_clearing_leaves_only_the_lock_which_stays_held(root: Path, marked: bool) -> None:
+def test_clearing_leaves_the_lock_and_what_is_not_ours(root: Path, marked: bool) -> None:
     with TargetFolder(root) as folder:
         folder.save_plan(PLAN)
         if marked:
@@ -316,12 +335,11 @@ def test_clearing_leaves_only_the_lock_which_stays_held(root: Path, marked: bool
         (root / SIDE_FOLDER / "tables" / "1.sst").write_bytes(b"rows")
         (root / SIDE_FOLDER / ".tmp-1-0-mark.json").write_bytes(b"{")
         folder.clear()
-        assert content(root) == {SIDE_FOLDER: None, f"{SIDE_FOLDER}/{LOCK_FILE}": b""}
-        assert (folder.load_plan(), folder.is_begun) == (None, False)
+        assert content(root) == {SIDE_FOLDER: None, f"{SIDE_FOLDER}/{LOCK_FILE}": b"", "file": b""}
+        assert (folder.load_plan(), folder.load_mark()) == (None, BEGINNING)
+        (root / "file").unlink()
         with pytest.raises(LockedError), TargetFolder(root):
             pytest.fail("entered")
-    with TargetFolder(root) as folder:
-        folder.clear()
 
 
 def test_pieces_of_oneoff_commands_are_not_cleared(root: Path) -> None:
@@ -337,12 +355,12 @@ def test_pieces_of_oneoff_commands_are_not_cleared(root: Path) -> None:
 def test_a_mark_is_replaced_and_never_written_over(root: Path) -> None:
     path = root / SIDE_FOLDER / MARK_FILE
     with TargetFolder(root) as folder:
-        folder.save_mark(Mark(chunk=1))
+        folder.save_mark(Mark(step=0, chunk=1))
         old = path.read_bytes()
         with path.open("rb") as reader:
-            folder.save_mark(Mark(chunk=2, ledger_infos=5))
+            folder.save_mark(Mark(step=0, chunk=2, ledger_infos=5))
             assert reader.read() == old  # whoever opened the old one reads it whole
-        assert folder.load_mark() == Mark(chunk=2, ledger_infos=5)
+        assert folder.load_mark() == Mark(step=0, chunk=2, ledger_infos=5)
     assert sorted(content(root)) == [
         SIDE_FOLDER,
         *(f"{SIDE_FOLDER}/{name}" for name in (LOCK_FILE, MARK_FILE)),
@@ -351,20 +369,20 @@ def test_a_mark_is_replaced_and_never_written_over(root: Path) -> None:
 
 def test_a_mark_that_cannot_be_written_leaves_the_one_before(root: Path) -> None:
     with TargetFolder(root) as folder:
-        folder.save_mark(Mark(chunk=1))
+        folder.save_mark(Mark(step=0, chunk=1))
         before = content(root)
-        large = Mark(chunk=2, frontier=FrontierState(bytes(32), bytes(32), ((1, bytes(4096)),)))
+        large = Mark(step=0, chunk=2, frontier=FrontierState(bytes(32), bytes(32), ((1, bytes(4096)),)))
         with soft_limit(resource.RLIMIT_FSIZE, 1000), pytest.raises(DiskFullError) as caught:
             folder.save_mark(large)
         assert caught.value.file == str(root / SIDE_FOLDER / MARK_FILE)
         assert content(root) == before
-        assert folder.load_mark() == Mark(chunk=1)
+        assert folder.load_mark() == Mark(step=0, chunk=1)
         folder.save_mark(large)
         assert folder.load_mark() == large
 
 
 def test_a_mark_begins_at_nothing() -> None:
-    mark = Mark()
+    mark = BEGINNING
     assert (mark.step, mark.chunk, mark.items, mark.size, mark.later_endings) == (0, 0, 0, 0, ())
     others = set(Mark.__struct_fields__) - {"step", "chunk", "items", "size", "later_endings"}
     assert all(getattr(mark, name) is None for name in others)
@@ -385,7 +403,7 @@ def test_a_folder_without_a_plan_holds_no_database(tmp_path: Path, exists: bool)
     assert content(tmp_path) == {}
 
 
-@pytest.mark.parametrize("mark", [None, Mark(), Mark(step=9, ledger_infos=1)])
+@pytest.mark.parametrize("mark", [None, BEGINNING, Mark(step=9, ledger_infos=1)])
 def test_a_database_that_is_not_finished_says_so(root: Path, mark: Mark | None) -> None:
     with TargetFolder(root) as folder:
         folder.save_plan(PLAN)
@@ -405,7 +423,7 @@ def test_a_finished_database_says_what_it_holds_and_of_which_network(
             folder.save_plan(begun)
         else:
             folder.save_pieces(begun)
-        folder.save_mark(Mark(finished=FINISHED))
+        folder.save_mark(Mark(step=0, finished=FINISHED))
         before = content(root)
         assert load_finished(root) == (FINISHED, begun.domain)
     assert content(root) == before
@@ -415,7 +433,7 @@ def test_a_finished_database_says_what_it_holds_and_of_which_network(
 def test_a_finished_database_with_a_damaged_side_file_is_damaged(root: Path, name: str) -> None:
     with TargetFolder(root) as folder:
         folder.save_plan(PLAN)
-        folder.save_mark(Mark(finished=FINISHED))
+        folder.save_mark(Mark(step=0, finished=FINISHED))
     (root / SIDE_FOLDER / name).write_bytes(b"{")
     with pytest.raises(DamagedTargetError):
         load_finished(root)
