@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
-from restore.sample.backup import write_sample
 
 from restore.flow.stop import run
+from restore.sample.backup import write_sample
 from restore.sample.spec import SampleSpec
 
 READY_FILE = "ready.json"

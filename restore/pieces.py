@@ -126,7 +126,7 @@ async def restore_piece(
         for part in known:
             if part.result is not None and msgspec.structs.replace(part, result=None) == piece:
                 report(Notice("the target has this piece; nothing to do"))
-                return part.result
+                return msgspec.structs.replace(part.result, seconds=round(time.monotonic() - began, 3))
         if folder is not None and trust.skip and epoch_endings and folder.load_mark().ledger_infos is None:
             raise UsageError(
                 "epoch endings can be skipped only in a dry run, or on a target that holds the ledger infos",

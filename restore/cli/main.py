@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; `restore.errors` lists them.
     """
+    _open_standard_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     as_json = wants_json(arguments, os.environ)
     started = time.monotonic()
@@ -88,6 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seconds = time.monotonic() - started
     print_answer(answer, command=command_name(arguments), seconds=seconds, as_json=as_json)
     return answer.exit_code
+
+
+def _open_standard_streams() -> None:
+    """Opens what of stdin, stdout and stderr was closed: a database's file must not get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def command_name(arguments: Sequence[str]) -> str:
@@ -123,6 +134,8 @@ def _typed(exception: Exception) -> RestoreError:
             return ResourceError(
                 "out of memory", hint="give a smaller --memory-budget or fewer --concurrent-downloads"
             )
+        case RuntimeError(args=("can't start new thread",)):
+            return ResourceError("no more threads may be started", hint="raise the limit: ulimit -u 4096")
         case OSError(errno=errno.EMFILE | errno.ENFILE):
             return ResourceError("too many open files", hint="raise the limit: ulimit -n 4096")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):

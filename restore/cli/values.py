@@ -11,7 +11,10 @@ import click
 
 MAX_U64 = (1 << 64) - 1
 
-_SIZE = re.compile(r"([0-9]+)(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
+MAX_DIGITS = 20
+"""Decimal digits of 2^64 - 1."""
+
+_SIZE = re.compile(r"([0-9]{1,20})(?:([KMGT])(?:i?B)?)?", re.IGNORECASE)
 
 _IMPOSSIBLE = {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """No file can have such a path. Other failures may pass, and are told by whoever uses the path."""
@@ -39,8 +42,9 @@ def parse_version(_ctx: click.Context, _param: click.Parameter, value: str | Non
     """Option callback: a ledger version, an unsigned 64-bit number."""
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and int(value) <= MAX_U64):
-        raise click.BadParameter(f"{value!r} is not a version (a number from 0 to {MAX_U64})")
+    # Python refuses to convert thousands of digits; so do we, before it.
+    if not (value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS and int(value) <= MAX_U64):
+        raise click.BadParameter(f"{value[:40]!r} is not a version (a number from 0 to {MAX_U64})")
     return int(value)
 
 
@@ -55,5 +59,5 @@ def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         return None
     match = _SIZE.fullmatch(value)
     if match is None:
-        raise click.BadParameter(f"{value!r} is not a size such as 512M or 2G")
+        raise click.BadParameter(f"{value[:40]!r} is not a size such as 512M or 2G")
     return int(match[1]) << 10 * " KMGT".index((match[2] or " ").upper())

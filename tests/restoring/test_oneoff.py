@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks.rows import row_digests
@@ -93,7 +94,7 @@ def test_a_piece_that_is_there_is_left_alone(sample: SampleBackup, target: Path)
             mode="default",
         )
     )
-    assert again == first
+    assert msgspec.structs.replace(again, seconds=first.seconds) == first
     assert [type(event) for event in events] == [Notice]
 
 
