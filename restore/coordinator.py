@@ -144,7 +144,6 @@ async def _make_plan(request: BootstrapRequest, folder: TargetFolder | None, rep
         folder.save_plan(
             plan_mark(
                 plan,
-                command=COMMAND,
                 domain=request.domain.text,
                 history_start=request.ledger_history_start_version,
                 waypoints=tuple(str(waypoint) for waypoint in request.trust.waypoints),

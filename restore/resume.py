@@ -117,7 +117,6 @@ def state_mark(snapshot: FinishedSnapshot) -> StateMark:
 def plan_mark(
     plan: Plan,
     *,
-    command: str,
     domain: str,
     history_start: int | None,
     waypoints: tuple[str, ...],
@@ -126,7 +125,6 @@ def plan_mark(
     """The plan as the target keeps it."""
     kv_snapshot = plan.kv_snapshot
     return PlanMark(
-        command=command,
         domain=domain,
         requested=plan.requested,
         history_start=history_start,

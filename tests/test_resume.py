@@ -233,7 +233,6 @@ def marked(plan: Plan, like: PlanMark) -> PlanMark:
     """The mark of `plan`, with what is not the plan's own taken from `like`."""
     return plan_mark(
         plan,
-        command=like.command,
         domain=like.domain,
         history_start=like.history_start,
         waypoints=like.waypoints,

@@ -72,7 +72,6 @@ class PlanMark(msgspec.Struct, frozen=True, kw_only=True):
     """The plan of a target, fixed before its first row.
 
     Attributes:
-        command: the command that began the target.
         domain: prefix text of the network's hashes.
         requested: the version asked for; None if the newest.
         history_start: the history start asked for; None if none.
@@ -83,7 +82,6 @@ class PlanMark(msgspec.Struct, frozen=True, kw_only=True):
         trust_genesis: whether the genesis is taken on trust.
     """
 
-    command: str
     domain: str
     requested: int | None
     history_start: int | None

@@ -42,7 +42,6 @@ from tests.structs import structs
 from tests.test_limits import soft_limit
 
 PLAN = PlanMark(
-    command="bootstrap-db",
     domain="APTOS::",
     requested=None,
     history_start=None,
