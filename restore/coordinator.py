@@ -26,7 +26,7 @@ import msgspec
 from restore.catalog.entries import StateSnapshotEntry
 from restore.catalog.loading import load_view
 from restore.epochs import restore_epoch_endings
-from restore.errors import DamagedTargetError, ForeignTargetError, ProofError, TrustError, UsageError
+from restore.errors import DamagedTargetError, ForeignTargetError, ProofError, TrustError
 from restore.fetch import Fetcher
 from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS, Domain
@@ -37,13 +37,13 @@ from restore.proof.accumulator import Accumulator
 from restore.proof.trust import TrustedHistory, TrustPolicy
 from restore.report.events import Notice, Report
 from restore.report.result import Result, UsageResult
-from restore.resume import Journal, plan_mark, plan_of_mark, state_mark
+from restore.resume import Journal, plan_mark, plan_of_mark, refuse_unchecked, state_mark
 from restore.run import Run
 from restore.snapshot import RestoreMode, restore_snapshot
 from restore.storage.base import Storage
 from restore.target.base import Outcome
 from restore.target.dry import DryTarget
-from restore.target.mark import BEGINNING, FinishedMark, Mark, PlanMark, TargetFolder
+from restore.target.mark import BEGINNING, FinishedMark, PlanMark, TargetFolder
 from restore.target.opening import open_target
 from restore.target.waypoints import check_stored_waypoints
 from restore.transactions import TransactionRange, restore_transactions
@@ -103,7 +103,8 @@ async def bootstrap(request: BootstrapRequest, report: Report) -> Result:
         if folder is not None and mark.finished is not None:
             report(Notice("the target is finished; nothing to do"))
             return await _known_result(folder, mark.finished, request, began=began)
-        _check_skip(request, mark)
+        if folder is not None:
+            refuse_unchecked(request.trust, mark)
         if known is not None:
             request = _with_known_trust(request, known)
         plan = plan_of_mark(known) if known is not None else await _make_plan(request, folder, report)
@@ -213,7 +214,8 @@ class _Steps:
             commit=self._journal.at_snapshot,
         )
         replayed, counted = self._journal.mark.usage, finished.usage
-        if mode == "tree_only" and replayed != (counted.items, counted.bytes):
+        keeps_state = self._run.target.keeps_data  # a dry run applies no write sets
+        if mode == "tree_only" and keeps_state and replayed != (counted.items, counted.bytes):
             raise ProofError(
                 "write sets lead to another usage than the snapshot has",
                 version=entry.version,
@@ -225,7 +227,7 @@ class _Steps:
     async def _transactions(self, *, last: int, replay_from: int) -> None:
         if self._is_done():
             return
-        wanted = TransactionRange(None, last, replay_from if replay_from <= last else None)
+        wanted = TransactionRange(last, replay_from if replay_from <= last else None)
         await restore_transactions(
             self._run,
             self._plan.transactions,
@@ -297,14 +299,6 @@ def _check_same(known: PlanMark, request: BootstrapRequest) -> None:
                 expected=" or ".join(sorted(str(value) for value in begun if value is not None)) or "none",
                 found=asked,
             )
-
-
-def _check_skip(request: BootstrapRequest, mark: Mark) -> None:
-    if request.trust.skip and request.target_dir is not None and mark.ledger_infos is None:
-        raise UsageError(
-            "epoch endings can be skipped only in a dry run, or on a target that holds the ledger infos",
-            hint="leave out --skip-epoch-endings, or give --dry-run in place of --target-db-dir",
-        )
 
 
 def _with_known_trust(request: BootstrapRequest, known: PlanMark) -> BootstrapRequest:

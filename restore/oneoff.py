@@ -154,7 +154,7 @@ async def oneoff_transaction(
         position = await restore_transactions(
             session.run,
             [entry],
-            TransactionRange(None, last, replay_from if replays else None),
+            TransactionRange(last, replay_from if replays else None),
             start=start,
             commit=journal.at_transactions,
         )

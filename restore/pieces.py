@@ -31,7 +31,7 @@ from restore.limits import Limits
 from restore.proof.trust import TrustedHistory, TrustPolicy
 from restore.report.events import Notice, Report
 from restore.report.result import Result
-from restore.resume import Journal
+from restore.resume import Journal, refuse_unchecked
 from restore.run import Run
 from restore.storage.base import Storage
 from restore.target.base import Outcome, Target
@@ -127,11 +127,8 @@ async def restore_piece(
             if part.result is not None and msgspec.structs.replace(part, result=None) == piece:
                 report(Notice("the target has this piece; nothing to do"))
                 return msgspec.structs.replace(part.result, seconds=round(time.monotonic() - began, 3))
-        if folder is not None and trust.skip and epoch_endings and folder.load_mark().ledger_infos is None:
-            raise UsageError(
-                "epoch endings can be skipped only in a dry run, or on a target that holds the ledger infos",
-                hint="restore the epoch endings first, or leave out --skip-epoch-endings",
-            )
+        if folder is not None and epoch_endings:
+            refuse_unchecked(trust, folder.load_mark())
         pieces = _begin_piece(folder, request, piece, known)
         async with _opened(request, folder, report) as (fetcher, target):
             run = Run(fetcher, request.domain, history, target, report)

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.catalog.view import Gap, MetadataView
 from restore.errors import UnreachableError
-
-MAX_REPLAY_DISTANCE = 800_000
-"""Versions that a node replays at most when it opens a database whose tree is older than its ledger."""
+from restore.target.base import MAX_REPLAY_VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +209,17 @@ class _Reach:
         coverage = self._view.cover_transactions(snapshot.version, wanted)
         reached = min(wanted, coverage.entries[-1].last_version)
         self._note_gap("", coverage.gap)
-        furthest = snapshot.version + MAX_REPLAY_DISTANCE
+        furthest = snapshot.version + MAX_REPLAY_VERSIONS
         if reached <= furthest:
             return reached
         if self._request.target_version is None:
             self.notes.append(
-                f"transactions reach {reached}, but a node replays at most {MAX_REPLAY_DISTANCE} versions "
+                f"transactions reach {reached}, but a node replays at most {MAX_REPLAY_VERSIONS} versions "
                 f"after the snapshot at {snapshot.version}; so the target is the snapshot itself"
             )
             return snapshot.version
         self.notes.append(
-            f"a node opens a database only up to {MAX_REPLAY_DISTANCE} versions after its snapshot: "
+            f"a node opens a database only up to {MAX_REPLAY_VERSIONS} versions after its snapshot: "
             f"from {snapshot.version} to {furthest}"
         )
         return furthest

@@ -7,18 +7,19 @@ from typing import Any
 import msgspec
 
 from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
-from restore.errors import TrustError
+from restore.errors import TrustError, UsageError
 from restore.flow.threads import Workers
 from restore.ledger.state import Usage
 from restore.plan import Plan
 from restore.proof.ranges import AccumulatorRangeProof
-from restore.proof.trust import TrustedHistory
+from restore.proof.trust import TrustedHistory, TrustPolicy
 from restore.report.events import Durable, Report
 from restore.snapshot import FinishedSnapshot, SnapshotPosition
 from restore.target.mark import (
     BEGINNING,
     AccumulatorMark,
     EpochMark,
+    Mark,
     PlanMark,
     SnapshotMark,
     StateMark,
@@ -106,6 +107,19 @@ class Journal:
             if voucher is None
             else VoucherMark(voucher.ledger_info, voucher.proof.left, voucher.proof.right),
             usage=None if usage is None else (usage.items, usage.bytes),
+        )
+
+
+def refuse_unchecked(trust: TrustPolicy, mark: Mark) -> None:
+    """Refuses to write what no ledger info vouches for, into a target that holds none.
+
+    Raises:
+        UsageError: ledger infos are to be skipped.
+    """
+    if trust.skip and mark.ledger_infos is None:
+        raise UsageError(
+            "epoch endings can be skipped only in a dry run, or on a target that holds the ledger infos",
+            hint="leave out --skip-epoch-endings, or add --dry-run",
         )
 
 

@@ -63,12 +63,10 @@ class TransactionRange:
     """Which versions, and what is done with them.
 
     Attributes:
-        first: first version wanted; chunks that end before it are not read. None for all of the first backup.
         last: last version wanted; later records of its chunk are checked and dropped.
         replay_from: first version whose write set is applied to the state; None for none.
     """
 
-    first: int | None
     last: int
     replay_from: int | None
 
@@ -190,7 +188,7 @@ def _append_leaves(run: Run, accumulator: Accumulator, leaves: Sequence[bytes]) 
 async def _load_chunks(
     run: Run, entries: Sequence[TransactionEntry], wanted: TransactionRange, *, next_version: int | None
 ) -> list[TransactionChunk]:
-    """The chunks to read, continuous from the first wanted version (or `next_version`) to the last."""
+    """The chunks to read, continuous from `next_version` (or the first backup's first) to the last."""
 
     async def load(entry: TransactionEntry) -> TransactionManifest:
         manifest = await load_transaction_manifest(run.fetcher.storage, entry.manifest)
@@ -204,7 +202,7 @@ async def _load_chunks(
         return manifest
 
     chunks: list[TransactionChunk] = []
-    reached = next_version if next_version is not None else wanted.first
+    reached = next_version
     async with OrderedStream(entries, load, concurrency=run.fetcher.limits.concurrency) as manifests:
         async for manifest in manifests:
             for chunk in manifest.chunks:

@@ -123,7 +123,7 @@ async def _verify_transactions(
     if last is None:
         return TransactionPosition()
     return await restore_transactions(
-        run, backups, TransactionRange(None, last, None), start=TransactionPosition(), commit=keep_nothing
+        run, backups, TransactionRange(last, None), start=TransactionPosition(), commit=keep_nothing
     )
 
 

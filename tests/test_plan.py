@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from restore.catalog.entries import Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.catalog.view import Gap, MetadataView
 from restore.errors import UnreachableError
-from restore.plan import MAX_REPLAY_DISTANCE, Plan, PlanRequest, make_plan
+from restore.plan import Plan, PlanRequest, make_plan
+from restore.target.base import MAX_REPLAY_VERSIONS
 
 
 def endings(first: int, last: int) -> EpochEndingEntry:
@@ -275,12 +276,12 @@ def test_no_epoch_endings_at_all_leave_nothing_unless_they_are_skipped() -> None
     assert (plan.target, plan.epoch_endings, plan.notes, plan.gaps) == (560, (), (), ())
 
 
-FAR = MAX_REPLAY_DISTANCE + 400
+FAR = MAX_REPLAY_VERSIONS + 400
 """The last version that a node opens on the snapshot at 400."""
 
 
 def test_a_node_replays_this_many_versions() -> None:
-    assert MAX_REPLAY_DISTANCE == 800_000
+    assert MAX_REPLAY_VERSIONS == 800_000
 
 
 def far_backup(last: int) -> list[Entry]:

@@ -21,6 +21,10 @@ STEP_BYTES = 64 << 20
 """Bytes of rows written in one step that cannot be interrupted: well under ten seconds on a slow disk."""
 
 
+MAX_REPLAY_VERSIONS = 800_000
+"""A node opens a database only while T - V is at most this: it replays these versions into the tree."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotRows:
     """The proven rows of one snapshot chunk.

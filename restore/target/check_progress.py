@@ -11,7 +11,7 @@ from restore.errors import DamagedTargetError
 from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage
 from restore.proof.trust import TrustedHistory
-from restore.target.base import Outcome
+from restore.target.base import MAX_REPLAY_VERSIONS, Outcome
 from restore.target.check_rows import Steps, at_row, damaged, demand_count
 from restore.target.progress import (
     Progress,
@@ -31,9 +31,6 @@ from restore.target.schema import (
     u64,
 )
 from restore.target.store import RocksStore
-
-MAX_REPLAY_VERSIONS = 800_000
-"""A node opens a database only while T - V is at most this: it replays these versions into the tree."""
 
 SIGNATURES_PER_STEP = 64
 """Each takes one or two milliseconds."""

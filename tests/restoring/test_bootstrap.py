@@ -85,6 +85,13 @@ def test_a_dry_run_proves_the_same_and_writes_nothing(sample: SampleBackup, targ
     assert dry.usage_at_target is None
 
 
+def test_a_dry_run_proves_both_phases_of_a_history(sample: SampleBackup) -> None:
+    oldest = sample.snapshots[0].version
+    dry = restore_sample(sample, None, history_start=oldest)
+    assert dry.state_root_hash == sample.snapshots[-1].root_hash.hex()
+    assert dry.transactions == sample.last_version - oldest + 1
+
+
 def test_verify_finds_the_same_as_the_generator_made(sample: SampleBackup) -> None:
     request = VerifyRequest(
         storage=LocalFs(sample.root),
