@@ -6,6 +6,7 @@
     ├── EmptyStorageError       10   the storage answered, and holds no backup
     ├── LockedError             11   another process holds the target
     ├── DataError               20   the data is wrong; retrying cannot help
+    │   ├── CorruptAnswerError       bytes that the storage got wrong; fetched again before this is told
     │   ├── FormatError              bytes that do not parse
     │   ├── MissingFileError         a listed file is not there
     │   ├── UnsafePathError          a handle that leaves the storage's folder
@@ -15,9 +16,14 @@
     │   └── DamagedTargetError       a target whose rows contradict its mark
     ├── UnreachableError        21   this backup cannot give what was asked for
     ├── StorageUnavailableError 30   the storage did not answer, after retries
+    │   ├── TransientStorageError        a failure that may pass; retried before this is told
+    │   │   ├── StalledError             a transfer that made no progress
+    │   │   └── CommandFailedError       a command of the adapter that failed
+    │   └── ThrottledError               the storage asked us to slow down
     ├── AccessDeniedError       31   the storage, or a local file, refused us
     ├── ResourceError           40   local disk, memory or descriptors
-    │   └── DiskFullError            no space, or a file grew too large
+    │   ├── DiskFullError            no space, or a file grew too large
+    │   └── BoundExceededError       more tasks, children, descriptors or memory than this run may have
     └── InterruptedRunError     75   stopped by a signal; the same command continues
 
 A class says what the caller would do differently. Values are fields, not text: pure code raises what it
@@ -114,6 +120,15 @@ class DataError(RestoreError):
     default_hint = "use another replica of the backup"
 
 
+class CorruptAnswerError(DataError):
+    """Bytes that cannot be what the storage holds: another range, another object's, damaged in compression.
+
+    Asking again may bring the right ones, so it is told only after that was tried.
+    """
+
+    default_hint = "it came damaged each time it was fetched; use another replica of the backup"
+
+
 class FormatError(DataError):
     """Bytes that do not parse."""
 
@@ -170,6 +185,44 @@ class StorageUnavailableError(RestoreError):
     default_hint = "try again later; a restore continues where it stopped"
 
 
+class TransientStorageError(StorageUnavailableError):
+    """A failure that may pass: a reset, a time-out, a server's own error."""
+
+
+class StalledError(TransientStorageError):
+    """A transfer, or a command, that made no progress."""
+
+
+class CommandFailedError(TransientStorageError):
+    """A command of the adapter failed; its status cannot say whether another try would help."""
+
+    default_hint = "run the command of the adapter's configuration by hand; what it printed is above"
+
+
+class ThrottledError(StorageUnavailableError):
+    """The storage asked us to slow down.
+
+    Args:
+        message: as in `RestoreError`.
+        retry_after: seconds it asked us to wait; None where it did not say.
+        file: as in `RestoreError`.
+        found: as in `RestoreError`.
+    """
+
+    default_hint = "give fewer --concurrent-downloads, or try again later"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        file: str | None = None,
+        found: object = None,
+    ) -> None:
+        super().__init__(message, file=file, found=found)
+        self.retry_after = retry_after
+
+
 class AccessDeniedError(RestoreError):
     """The storage, or a local file, refused us."""
 
@@ -188,6 +241,12 @@ class DiskFullError(ResourceError):
     """No space left for the target, or a file may not grow further."""
 
     default_hint = "free space (or raise the file-size limit) and run the same command again"
+
+
+class BoundExceededError(ResourceError):
+    """More live tasks, children, descriptors or memory than this run may have: stopped before it drowns."""
+
+    default_hint = "give fewer --concurrent-downloads or a smaller --memory-budget; please report it"
 
 
 class InterruptedRunError(RestoreError):

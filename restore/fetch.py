@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
-from restore.errors import ManifestError, located
+from restore.errors import CorruptAnswerError, ManifestError, located
 from restore.flow.budget import Budget, Lease
 from restore.flow.threads import Workers
 from restore.limits import Limits
-from restore.storage.base import PIECE_BYTES, FileHandle, Storage, read_file
+from restore.storage.base import FileHandle, Storage, read_again_if_damaged, read_file
 from restore.wire.records import RecordCutter
 
 MAX_PROOF_BYTES = 16 << 20
@@ -95,27 +95,30 @@ class Fetcher:
             FormatError: a torn or impossible record, with its offset.
             ManifestError: another number of records.
         """
+        await hold.descriptor.take(self.storage.descriptors_per_file)
+        with located(file=handle):
+            records, size = await read_again_if_damaged(lambda: self._read_records(handle, hold, expected))
+            if len(records) != expected:
+                raise _miscounted(expected, len(records))
+        hold.descriptor.give_back(self.storage.descriptors_per_file)
+        await hold.memory.take(size * (factor - 1))
+        return records, size
+
+    async def _read_records(self, handle: FileHandle, hold: Hold, expected: int) -> tuple[list[bytes], int]:
         records: list[bytes] = []
         size = 0
-        await hold.descriptor.take(1)
-        with located(file=handle):
-            async with self.storage.open_for_read(handle) as reader:
-                cutter = RecordCutter()
-                while True:
-                    await hold.memory.take(PIECE_BYTES)
-                    piece = await reader.read_piece()
-                    hold.memory.give_back(PIECE_BYTES - len(piece))
-                    if not piece:
-                        break
+        cutter = RecordCutter()
+        try:
+            async with self.storage.open_for_read(handle, payer=hold.memory) as reader:
+                while piece := await reader.read_piece():
                     size += len(piece)
-                    records += cutter.feed(piece)
+                    records += cutter.feed(bytes(piece))
                     if len(records) > expected:
                         raise _miscounted(expected, f"more than {expected}")
                 cutter.finish()
-            if len(records) != expected:
-                raise _miscounted(expected, len(records))
-        hold.descriptor.give_back(1)
-        await hold.memory.take(size * (factor - 1))
+        except CorruptAnswerError:
+            hold.memory.give_back(size)
+            raise
         return records, size
 
     async def read_small(self, handle: FileHandle, hold: Hold, *, max_bytes: int = MAX_PROOF_BYTES) -> bytes:
@@ -124,10 +127,9 @@ class Fetcher:
         Raises:
             FormatError: it is larger than `max_bytes`.
         """
-        await hold.descriptor.take(1)
-        data = await read_file(self.storage, handle, max_bytes=max_bytes)
-        hold.descriptor.give_back(1)
-        await hold.memory.take(len(data))
+        await hold.descriptor.take(self.storage.descriptors_per_file)
+        data = await read_file(self.storage, handle, max_bytes=max_bytes, payer=hold.memory)
+        hold.descriptor.give_back(self.storage.descriptors_per_file)
         return data
 
 

@@ -48,7 +48,76 @@ class Notice:
     warning: bool = False
 
 
-Event: TypeAlias = PhaseStarted | Advanced | PhaseFinished | Durable | Notice
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`size` bytes came from a remote storage, as they were on the wire: packed, wasted ones included."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A request or a command is tried again in `wait` seconds; `attempt` is 2 for the first retry."""
+
+    file: str
+    reason: str
+    attempt: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The storage asked us to slow down: nothing new is requested for `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A transfer or a command made no progress for `seconds`; it is given up, and tried anew."""
+
+    file: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged:
+    """A transfer is slower than its like: `size` bytes of it are requested a second time."""
+
+    file: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """How many `what` ("connections", "children") are open now."""
+
+    what: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyChanged:
+    """From now on so many chunks are in progress at once, and why."""
+
+    downloads: int
+    reason: str
+
+
+Event: TypeAlias = (
+    PhaseStarted
+    | Advanced
+    | PhaseFinished
+    | Durable
+    | Notice
+    | Received
+    | Retried
+    | Throttled
+    | Stalled
+    | Hedged
+    | Live
+    | ConcurrencyChanged
+)
 Report: TypeAlias = Callable[[Event], None]
 
 

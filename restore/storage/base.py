@@ -6,11 +6,11 @@ Source: spec/backup-format.md section 1.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
-from restore.errors import FormatError
+from restore.errors import CorruptAnswerError, FormatError
 
 FileHandle: TypeAlias = str
 """Names a file for good; in all known storages `<folder>/<name>`."""
@@ -18,8 +18,41 @@ FileHandle: TypeAlias = str
 BackupHandle: TypeAlias = str
 """Names a backup's folder while it is written."""
 
+Piece: TypeAlias = bytes | bytearray | memoryview
+"""Bytes on loan: valid until the reader is asked for the next ones, or closed."""
+
 PIECE_BYTES = 1 << 20
-"""A read is this long at most: longer ones gain nothing, shorter ones pay for the hop to a thread."""
+"""Read at once where bytes come as a stream: longer gains nothing, shorter pays for the hop to a thread."""
+
+WHOLE_BYTES = 128 << 20
+"""A piece is this long at most: a whole file, where unpacking it in one go is faster."""
+
+CORRUPT_TRIES = 3
+"""So often a file is fetched that arrives damaged; what is damaged where it lies stays damaged."""
+
+T = TypeVar("T")
+
+
+class Payer(Protocol):
+    """Pays for the bytes that a reader holds; a `Lease` of the memory budget is one."""
+
+    async def take(self, amount: int) -> None:
+        """Takes `amount` bytes more, as soon as there is room."""
+
+    def give_back(self, amount: int) -> None:
+        """Gives `amount` bytes back."""
+
+
+class _Unmetered:
+    async def take(self, amount: int) -> None:
+        """Counts nothing."""
+
+    def give_back(self, amount: int) -> None:
+        """Counts nothing."""
+
+
+UNMETERED: Payer = _Unmetered()
+"""Pays for small files, which are bounded by their kind."""
 
 
 class FileReader(ABC):
@@ -31,11 +64,14 @@ class FileReader(ABC):
         """Bytes of the whole file, where the storage knows."""
 
     @abstractmethod
-    async def read_piece(self) -> bytes:
-        """The next bytes, at most `PIECE_BYTES`; empty at the end.
+    async def read_piece(self) -> Piece:
+        """The next bytes, at most `WHOLE_BYTES`; empty at the end.
+
+        They were taken from the file's payer, and whoever got them gives them back.
 
         Raises:
-            StorageUnavailableError: the storage failed.
+            StorageUnavailableError: the storage failed, after retries.
+            CorruptAnswerError: the storage got the bytes wrong; those that came before are not to be used.
         """
 
 
@@ -65,17 +101,29 @@ class Storage(ABC):
         """Says which storage this is, the same for the same place."""
 
     @abstractmethod
-    def open_for_read(self, handle: FileHandle) -> AbstractAsyncContextManager[FileReader]:
+    def open_for_read(
+        self, handle: FileHandle, *, payer: Payer = UNMETERED
+    ) -> AbstractAsyncContextManager[FileReader]:
         """Opens a file for the length of a block.
 
+        Args:
+            handle: the file.
+            payer: pays for what the reader holds, and for the pieces until their receiver gives them back.
+
         Raises:
-            MissingFileError: it is not there.
+            MissingFileError: it is not there. A storage that cannot tell says so at the first piece, with the
+                error it has.
             UnsafePathError: the handle leaves the storage.
             AccessDeniedError: it may not be read.
 
-        Cancellation: the file is closed.
-        Bounds: one descriptor; one piece in memory.
+        Cancellation: the file is closed, and what the reader held is given back.
+        Bounds: `descriptors_per_file`; in memory what `payer` pays for.
         """
+
+    @property
+    def descriptors_per_file(self) -> int:
+        """Descriptors that one file open for reading needs at most."""
+        return 1
 
     @abstractmethod
     async def size_of(self, handle: FileHandle) -> int | None:
@@ -114,20 +162,47 @@ class Storage(ABC):
         """Moves a metadata file out of the listing."""
 
 
-async def read_file(storage: Storage, handle: FileHandle, *, max_bytes: int) -> bytes:
-    """Reads a small file whole.
+async def read_file(
+    storage: Storage, handle: FileHandle, *, max_bytes: int, payer: Payer = UNMETERED
+) -> bytes:
+    """Reads a small file whole; its receiver gives its bytes back to `payer`.
 
     Raises:
         FormatError: it is longer than `max_bytes`; at most one piece beyond that was read.
+        CorruptAnswerError: it came damaged `CORRUPT_TRIES` times.
     """
-    pieces: list[bytes] = []
-    room = max_bytes
-    async with storage.open_for_read(handle) as reader:
-        while piece := await reader.read_piece():
-            room -= len(piece)
-            if room < 0:
-                raise FormatError(
-                    "file is too long for what it is", file=handle, expected=f"{max_bytes} bytes at most"
-                )
-            pieces.append(piece)
-    return b"".join(pieces)
+
+    async def read() -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with storage.open_for_read(handle, payer=payer) as reader:
+                while piece := await reader.read_piece():
+                    size += len(piece)
+                    if size > max_bytes:
+                        raise FormatError(
+                            "file is too long for what it is",
+                            file=handle,
+                            expected=f"{max_bytes} bytes at most",
+                        )
+                    pieces.append(bytes(piece))
+        except BaseException:
+            payer.give_back(size)
+            raise
+        return b"".join(pieces)
+
+    return await read_again_if_damaged(read)
+
+
+async def read_again_if_damaged(read: Callable[[], Awaitable[T]]) -> T:
+    """Calls `read` anew as long as a file arrives damaged, `CORRUPT_TRIES` times at most.
+
+    Args:
+        read: reads a whole file, and leaves nothing of it behind when it raises.
+    """
+    for _ in range(CORRUPT_TRIES - 1):
+        try:
+            return await read()
+        except CorruptAnswerError:
+            continue
+    return await read()

@@ -35,7 +35,16 @@ from restore.errors import (
     UsageError,
 )
 from restore.flow.threads import shielded
-from restore.storage.base import PIECE_BYTES, BackupHandle, FileHandle, FileReader, FileWriter, Storage
+from restore.storage.base import (
+    PIECE_BYTES,
+    UNMETERED,
+    BackupHandle,
+    FileHandle,
+    FileReader,
+    FileWriter,
+    Payer,
+    Storage,
+)
 from restore.storage.names import METADATA_FOLDER, check_handle, check_line, check_name
 
 RETIRED_FOLDER = "metadata_backup"
@@ -86,7 +95,9 @@ class LocalFs(Storage):
         return f"file://{os.path.realpath(self._root)}"
 
     @asynccontextmanager
-    async def open_for_read(self, handle: FileHandle) -> AsyncIterator[FileReader]:
+    async def open_for_read(
+        self, handle: FileHandle, *, payer: Payer = UNMETERED
+    ) -> AsyncIterator[FileReader]:
         """Opens a file for the length of a block; see `Storage`."""
         path = self._root / check_handle(handle)
         opened: list[AsyncFileIO] = []
@@ -101,7 +112,7 @@ class LocalFs(Storage):
             with _failures(handle):
                 # The result of a shielded call is lost when its caller is cancelled; `opened` keeps the file.
                 await shielded(open_file())
-            yield _LocalReader(handle, opened[0])
+            yield _LocalReader(handle, opened[0], payer)
         finally:
             for file in opened:
                 with _failures(handle):
@@ -213,9 +224,10 @@ class LocalFs(Storage):
 
 
 class _LocalReader(FileReader):
-    def __init__(self, handle: FileHandle, file: AsyncFileIO) -> None:
+    def __init__(self, handle: FileHandle, file: AsyncFileIO, payer: Payer) -> None:
         self._handle = handle
         self._file = file
+        self._payer = payer
 
     @property
     def size(self) -> int:
@@ -223,9 +235,15 @@ class _LocalReader(FileReader):
             return os.fstat(self._file.fileno()).st_size
 
     async def read_piece(self) -> bytes:
-        with _failures(self._handle):
-            # Shielded: the descriptor must not be closed under a thread that still reads from it.
-            return await shielded(self._file.read(PIECE_BYTES))
+        await self._payer.take(PIECE_BYTES)
+        piece = b""
+        try:
+            with _failures(self._handle):
+                # Shielded: the descriptor must not be closed under a thread that still reads from it.
+                piece = await shielded(self._file.read(PIECE_BYTES))
+        finally:
+            self._payer.give_back(PIECE_BYTES - len(piece))
+        return piece
 
 
 class _LocalWriter(FileWriter):

@@ -32,7 +32,7 @@ from restore.errors import (
     RestoreError,
     UnsafePathError,
 )
-from restore.storage.base import FileHandle, FileReader, Storage
+from restore.storage.base import UNMETERED, FileHandle, FileReader, Payer, Storage
 from restore.storage.local import LocalFs
 from tests.conftest import open_descriptors
 from tests.contracts.cancelling import cancel_at_every_wait
@@ -48,12 +48,14 @@ class Observed(LocalFs):
         self.opened: list[FileHandle] = []
 
     @asynccontextmanager
-    async def open_for_read(self, handle: FileHandle) -> AsyncIterator[FileReader]:
+    async def open_for_read(
+        self, handle: FileHandle, *, payer: Payer = UNMETERED
+    ) -> AsyncIterator[FileReader]:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         self.opened.append(handle)
         try:
-            async with super().open_for_read(handle) as reader:
+            async with super().open_for_read(handle, payer=payer) as reader:
                 for _ in range(20):
                     await asyncio.sleep(0)
                 yield reader
