@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias, TypeVar
 
 from restore.errors import CorruptAnswerError, FormatError
+from restore.storage.names import check_line
 
 FileHandle: TypeAlias = str
 """Names a file for good; in all known storages `<folder>/<name>`."""
@@ -145,13 +146,18 @@ class Storage(ABC):
             ManifestError: the file is there already.
         """
 
-    @abstractmethod
     async def save_metadata_lines(self, name: str, lines: Sequence[str]) -> FileHandle:
         """Writes one metadata file; the same content may be there already.
 
         Raises:
+            FormatError: a line has a line break.
             ManifestError: other content is there.
         """
+        return await self.save_metadata(name, "".join(f"{check_line(line)}\n" for line in lines).encode())
+
+    @abstractmethod
+    async def save_metadata(self, name: str, data: bytes) -> FileHandle:
+        """Writes one metadata file, given as bytes; see `save_metadata_lines`."""
 
     @abstractmethod
     async def list_metadata_files(self) -> list[FileHandle]:

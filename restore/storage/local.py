@@ -13,7 +13,7 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypeVar, TypeVarTuple
@@ -45,9 +45,7 @@ from restore.storage.base import (
     Payer,
     Storage,
 )
-from restore.storage.names import METADATA_FOLDER, check_handle, check_line, check_name
-
-RETIRED_FOLDER = "metadata_backup"
+from restore.storage.names import METADATA_FOLDER, RETIRED_FOLDER, check_handle, check_name
 
 Opener: TypeAlias = Callable[[str, int], int]
 """As `os.open`: a path and flags, a descriptor."""
@@ -144,10 +142,9 @@ class LocalFs(Storage):
             with _failures(handle):
                 await _in_thread(file.discard)
 
-    async def save_metadata_lines(self, name: str, lines: Sequence[str]) -> FileHandle:
+    async def save_metadata(self, name: str, data: bytes) -> FileHandle:
         """Writes one metadata file; see `Storage`."""
         handle = f"{METADATA_FOLDER}/{check_name(name)}"
-        data = "".join(f"{check_line(line)}\n" for line in lines).encode()
         with _failures(handle):
             await _in_thread(self._save_new, handle, data)
         return handle

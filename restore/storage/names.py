@@ -15,6 +15,8 @@ _SUFFIX = re.compile(r"\A[0-9a-f]{4}\Z")
 
 METADATA_FOLDER = "metadata"
 
+RETIRED_FOLDER = "metadata_backup"
+
 
 def check_name(name: str) -> str:
     """Returns the name of a backup or file, if it is safe in a shell: 3 to 127 plain characters.

@@ -1,8 +1,8 @@
 """When a transfer is slower than its like, and how much may be fetched twice because of it.
 
 Hedging after "The Tail at Scale" (Dean and Barroso, 2013): what takes longer than nearly all others of its
-size is asked for a second time, and the first answer wins. Few are late, so the extra traffic is small; and it
-is capped, because where everything is slow a second request makes it slower.
+size is asked for a second time, and the first answer wins. Few are late, so the extra traffic is small; and
+it is capped, because where everything is slow a second request makes it slower.
 """
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ from restore.storage.base import (
     Piece,
     Storage,
 )
-from restore.storage.local import RETIRED_FOLDER
-from restore.storage.names import METADATA_FOLDER, check_handle, check_name
+from restore.storage.names import METADATA_FOLDER, RETIRED_FOLDER, check_handle, check_name
 from restore.storage.origin import Origin, Pin
 from restore.storage.race import Course
 from restore.storage.transfer import Means, Part

@@ -1,0 +1,117 @@
+"""Objects behind HTTP, one request at a time; trying again and watching is the transfer's business.
+
+An object is read by ranges, and every range is pinned to the content that the first answer named: what a
+server says of another content, another range or another length is an error, and never data.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import IO
+
+from restore.storage.base import FileHandle
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Which content of an object is being read: it must be the same in every request for it.
+
+    Attributes:
+        tag: ETag as it was sent, or generation; None where the server gives none.
+        size: bytes of the whole object as it is stored.
+    """
+
+    tag: str | None
+    size: int
+
+
+class Answer(ABC):
+    """An open response that carries the bytes from `start` to `end` (exclusive) of one object."""
+
+    pin: Pin
+    start: int
+    end: int
+
+    @abstractmethod
+    async def read_into(self, view: memoryview) -> int:
+        """Puts the next bytes into `view`: as many as have come, at least one; 0 at the end of the response.
+
+        Raises:
+            TransientStorageError: the connection ended before the response did.
+            CorruptAnswerError: more bytes than were announced.
+        """
+
+
+class Origin(ABC):
+    """Where objects lie."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Says which place this is, the same for the same place: a URL without secrets."""
+
+    @abstractmethod
+    def get(
+        self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Requests at most `length` bytes (at least 1) from `start`.
+
+        Args:
+            handle: the object.
+            start: its first byte.
+            length: how many; fewer where the object ends before.
+            pin: the content it must be of; None where nobody knows yet.
+            fresh: on a new connection, never on one that was used.
+
+        Raises:
+            MissingFileError: there is no such object.
+            AccessDeniedError: it may not be read.
+            CorruptAnswerError: an answer that is not what was asked for, or of another content than `pin`.
+            TransientStorageError, ThrottledError: another try may go well.
+            StorageUnavailableError: none will.
+
+        Cancellation: the connection is closed, unless the response had come to its end.
+        """
+
+    @abstractmethod
+    async def head(self, handle: FileHandle) -> Pin:
+        """Which content an object has now.
+
+        Raises:
+            RestoreError: as `get`.
+        """
+
+    @abstractmethod
+    async def list_names(self, folder: str) -> list[str]:
+        """The names of all objects directly in `folder`, in any order.
+
+        Raises:
+            EmptyStorageError: the storage answered, and there is nothing.
+            RestoreError: as `get`; a listing that failed is never an empty one.
+        """
+
+    @abstractmethod
+    async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
+        """Writes an object: visible when it is whole, else nothing remains.
+
+        Args:
+            handle: the object.
+            source: its bytes, from where it stands.
+            size: how many.
+            replace: whether one that is there may be replaced.
+
+        Raises:
+            ManifestError: it is there, and may not be replaced.
+            UsageError: nothing can be written here.
+            RestoreError: as `get`.
+        """
+
+    @abstractmethod
+    async def move(self, handle: FileHandle, to: FileHandle) -> None:
+        """Copies an object at the storage, then deletes it where it was.
+
+        Raises:
+            RestoreError: as `put`.
+        """
