@@ -1,13 +1,14 @@
 """Waits for descriptors: pipes of child processes, and the descriptors that stand for processes.
 
-On the event loop's own readiness calls, which asyncio and uvloop share, and without a thread. (asyncio's streams
-read the same pipes at half the speed: they copy everything twice.)
+On the event loop's own readiness calls, which asyncio and uvloop share, and without a thread. (asyncio's
+streams read the same pipes at half the speed: they copy everything twice.)
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 
 async def readable(descriptor: int, *, seconds: float | None = None) -> bool:
@@ -37,12 +38,12 @@ async def _ready(
 ) -> bool:
     answer: asyncio.Future[bool] = loop.create_future()
 
-    def settle(ready: bool) -> None:  # noqa: FBT001 - called by the loop
+    def settle(*, ready: bool) -> None:
         if not answer.done():  # ready and too late in the same tick, or cancelled just before
             answer.set_result(ready)
 
-    add(descriptor, settle, True)
-    timer = None if seconds is None else loop.call_later(seconds, settle, False)
+    add(descriptor, partial(settle, ready=True))
+    timer = None if seconds is None else loop.call_later(seconds, partial(settle, ready=False))
     try:
         return await answer
     finally:

@@ -1,9 +1,9 @@
 """A program in a session of its own: it ends together with everything that it has started.
 
-`bash -c "a | b"` leaves `a` and `b` running when only bash is killed; so signals go to the whole group. A group
-has the number of its first process, and a number that nobody holds may be given to another process at any time.
-So the first process is looked at without being reaped, signals are sent while its number is surely its own, and
-it is reaped last.
+`bash -c "a | b"` leaves `a` and `b` running when only bash is killed; so signals go to the whole group. A
+group has the number of its first process, and a number that nobody holds may be given to another process at
+any time. So the first process is looked at without being reaped, signals are sent while its number is surely
+its own, and it is reaped last.
 
 Linux only: a descriptor tells when a process has ended (Linux 5.3), and /proc who is in a group.
 """
@@ -97,8 +97,8 @@ class ProcessGroup:
     async def end(self, grace_seconds: float) -> None:
         """Ends the group, and reaps its first process.
 
-        While that one runs, the group gets SIGTERM, and `grace_seconds` in which to clean up. What lives then, or
-        was left behind by a program that ended by itself, is killed.
+        While that one runs, the group gets SIGTERM, and `grace_seconds` in which to clean up. What lives
+        then, or was left behind by a program that ended by itself, is killed.
 
         Cancellation: shield it; half of it leaves the group running.
         """
@@ -107,7 +107,7 @@ class ProcessGroup:
             grace_ends = loop.time() + grace_seconds
             self._signal(signal.SIGTERM)
             await self.wait(grace_seconds)
-            while self._lives() and loop.time() < grace_ends:
+            while self._lives() and loop.time() < grace_ends:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(POLL_SECONDS)
         self._signal(signal.SIGKILL)
         await readable(self._descriptor)
@@ -129,7 +129,9 @@ class ProcessGroup:
 
     def _lives(self) -> bool:
         """Whether any process of the group does more than wait to be reaped."""
-        return any(self._is_member(int(name)) for name in os.listdir("/proc") if name.isdigit())
+        return any(
+            self._is_member(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()
+        )
 
     def _is_member(self, process: int) -> bool:
         try:

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import IO
 
+from restore.errors import UsageError
 from restore.storage.base import FileHandle
 
 
@@ -92,8 +93,7 @@ class Origin(ABC):
             RestoreError: as `get`; a listing that failed is never an empty one.
         """
 
-    @abstractmethod
-    async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
+    async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:  # noqa: ARG002
         """Writes an object: visible when it is whole, else nothing remains.
 
         Args:
@@ -104,14 +104,19 @@ class Origin(ABC):
 
         Raises:
             ManifestError: it is there, and may not be replaced.
-            UsageError: nothing can be written here.
+            UsageError: nothing can be written here, which is so unless an origin says otherwise.
             RestoreError: as `get`.
         """
+        raise _read_only(handle)
 
-    @abstractmethod
-    async def move(self, handle: FileHandle, to: FileHandle) -> None:
+    async def move(self, handle: FileHandle, to: FileHandle) -> None:  # noqa: ARG002
         """Copies an object at the storage, then deletes it where it was.
 
         Raises:
             RestoreError: as `put`.
         """
+        raise _read_only(handle)
+
+
+def _read_only(handle: FileHandle) -> UsageError:
+    return UsageError("storage cannot be written to", file=handle, hint="a web server is only read from")

@@ -1,0 +1,344 @@
+"""Requests over HTTP(S), one at a time: what was asked for, or a typed error.
+
+A response is looked at before its body is: status, range, length and tag must be those that were asked for.
+The class of an error follows from the status (and, for buckets, from the error's code), never from its words:
+
+| status                      | class                                                          |
+| --------------------------- | -------------------------------------------------------------- |
+| 404, 410                    | MissingFileError                                               |
+| 401, 403                    | AccessDeniedError                                              |
+| 408, 5xx other than below   | TransientStorageError                                          |
+| 429, 503                    | ThrottledError, with what Retry-After says                     |
+| 412, 416, 206 of another    | CorruptAnswerError: the object changed, or is not what it was  |
+| any other                   | StorageUnavailableError: another try will not help             |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+import restore
+from restore.errors import (
+    AccessDeniedError,
+    CorruptAnswerError,
+    MissingFileError,
+    RestoreError,
+    StorageUnavailableError,
+    ThrottledError,
+    TransientStorageError,
+)
+from restore.report.events import Live, Report
+from restore.storage.base import FileHandle
+from restore.storage.origin import Answer, Pin
+
+CONNECT_SECONDS = 10.0
+"""A connection that takes longer is better tried anew."""
+
+IDLE_SECONDS = 30.0
+"""A small request whose answer stops for so long is tried anew; parts of files are watched by their race."""
+
+MAX_ERROR_BYTES = 64 << 10
+"""Of an error's body; the code that matters stands in its first lines."""
+
+MAX_REDIRECTS = 5
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19})")
+
+TagOf = Callable[[Mapping[str, str]], str | None]
+"""Tells from a response's headers which content an object has."""
+
+ErrorOf = Callable[[int, Mapping[str, str], bytes, FileHandle], RestoreError]
+"""Makes the error of a status, its headers and the beginning of its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer to a small request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def etag_of(headers: Mapping[str, str]) -> str | None:
+    """The ETag as it was sent."""
+    return headers.get("ETag")
+
+
+class HttpClient:
+    """Makes requests, on connections that are used again unless told otherwise.
+
+    Cancellation: of a request: its connection is closed.
+    Bounds: as many connections as requests at once, and as many idle ones as there were.
+    """
+
+    def __init__(self, *, report: Report) -> None:
+        self._report = report
+        self._open = 0
+
+    async def __aenter__(self) -> Self:
+        self._pooled = _session(aiohttp.TCPConnector(limit=0))
+        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._pooled.close()
+        await self._fresh.close()
+
+    @asynccontextmanager
+    async def get_range(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        handle: FileHandle,
+        start: int,
+        length: int,
+        pin: Pin | None,
+        fresh: bool,
+        tag_of: TagOf,
+        error_of: ErrorOf,
+        follow: bool = False,
+    ) -> AsyncIterator[Answer]:
+        """One range of an object; see `Origin.get`. `headers` have the range, and what pins it."""
+        session = self._fresh if fresh else self._pooled
+        async with self._counted():
+            with failures(handle):
+                response = await session.get(url, headers=headers, allow_redirects=follow)
+            try:
+                yield await _answer(response, handle, start, length, pin, tag_of, error_of)
+            finally:
+                # An answer read to its end has given its connection back; any other closes it.
+                response.close()
+
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        *,
+        handle: FileHandle,
+        error_of: ErrorOf,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+        max_bytes: int = MAX_ERROR_BYTES,
+        follow: bool = False,
+    ) -> Response:
+        """A small request and its whole answer.
+
+        Raises:
+            RestoreError: a status that is not 2xx, as the table says.
+            StorageUnavailableError: a body longer than `max_bytes`.
+            TransientStorageError: the connection failed, or nothing came for `IDLE_SECONDS`.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
+        async with self._counted():
+            with failures(handle):
+                async with self._pooled.request(
+                    method, url, headers=headers, data=data, allow_redirects=follow, timeout=timeout
+                ) as response:
+                    whole = 200 <= response.status < 300
+                    body = await _read_at_most(response, max_bytes if whole else MAX_ERROR_BYTES)
+            if not whole:
+                raise error_of(response.status, response.headers, body, handle)
+            if len(body) > max_bytes:
+                raise StorageUnavailableError(
+                    "answer is too long", file=handle, expected=f"{max_bytes} bytes at most"
+                )
+            return Response(response.status, response.headers, body)
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        self._open += 1
+        self._report(Live("connections", self._open))
+        try:
+            yield
+        finally:
+            self._open -= 1
+            self._report(Live("connections", self._open))
+
+
+def error_of_status(
+    status: int, headers: Mapping[str, str], _body: bytes, handle: FileHandle
+) -> RestoreError:
+    """The error of a plain server's status, as the table says."""
+    found = f"status {status}"
+    if status in {404, 410}:
+        return MissingFileError("file is not there", file=handle, found=found)
+    if status in {401, 403}:
+        return AccessDeniedError("storage refuses to give the file", file=handle, found=found)
+    if status in {429, 503}:
+        return ThrottledError(
+            "storage asks to slow down", retry_after=retry_after(headers), file=handle, found=found
+        )
+    if status == 408 or status >= 500:
+        return TransientStorageError("storage failed", file=handle, found=found)
+    if status == 412:
+        return CorruptAnswerError("object changed while it was read", file=handle, found=found)
+    if status == 416:
+        return CorruptAnswerError("object has no such range", file=handle, found=found)
+    return StorageUnavailableError("storage does not do what was asked", file=handle, found=found)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait, given as a number or as a date; None where it does not say."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+@contextmanager
+def failures(handle: FileHandle) -> Iterator[None]:
+    """Turns what aiohttp and the system raise into typed errors."""
+    try:
+        yield
+    except (
+        aiohttp.ClientConnectorCertificateError,
+        aiohttp.ClientConnectorSSLError,
+        aiohttp.ServerFingerprintMismatch,
+    ) as error:
+        raise StorageUnavailableError(
+            "server's certificate or encryption is not to be trusted", file=handle, found=error
+        ) from error
+    except (aiohttp.InvalidURL, aiohttp.TooManyRedirects, aiohttp.NonHttpUrlRedirectClientError) as error:
+        raise StorageUnavailableError(
+            "server leads nowhere", file=handle, found=type(error).__name__
+        ) from error
+    except TimeoutError as error:
+        raise TransientStorageError("server does not answer", file=handle) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise TransientStorageError(
+            "connection failed", file=handle, found=str(error) or type(error).__name__
+        ) from error
+
+
+class _HttpAnswer(Answer):
+    __slots__ = ("_content", "_handle", "_left", "end", "pin", "start")
+
+    def __init__(
+        self, content: aiohttp.StreamReader, handle: FileHandle, pin: Pin, start: int, end: int
+    ) -> None:
+        self.pin = pin
+        self.start = start
+        self.end = end
+        self._content = content
+        self._handle = handle
+        self._left = end - start
+
+    async def read_into(self, view: memoryview) -> int:
+        with failures(self._handle):
+            data = await self._content.readany()
+        size = len(data)
+        if size > self._left or size > len(view):
+            raise CorruptAnswerError("answer is longer than it says", file=self._handle)
+        if not size and self._left:
+            raise TransientStorageError("connection closed early", file=self._handle)
+        view[:size] = data
+        self._left -= size
+        return size
+
+
+async def _answer(
+    response: aiohttp.ClientResponse,
+    handle: FileHandle,
+    start: int,
+    length: int,
+    pin: Pin | None,
+    tag_of: TagOf,
+    error_of: ErrorOf,
+) -> Answer:
+    """The answer in `response`, once its head has been checked against what was asked for."""
+    status, headers = response.status, response.headers
+    if status == 206:
+        first, end, size = _range_of(headers, handle)
+    elif status == 200 and start == 0:
+        first, end, size = 0, *_whole(headers, length, handle)
+    elif status == 416 and start == 0 and headers.get("Content-Range", "").strip() == "bytes */0":
+        first, end, size = 0, 0, 0
+    elif status == 200:
+        raise _unasked("whole file in place of a range", handle, "status 206", "status 200")
+    else:
+        with failures(handle):
+            body = await _read_at_most(response, MAX_ERROR_BYTES)
+        raise error_of(status, headers, body, handle)
+    told = Pin(tag_of(headers), size)
+    if pin is not None and told != pin:
+        raise _unasked("object changed while it was read", handle, _words(pin), _words(told))
+    if first != start or end != min(start + length, size):
+        wanted = f"bytes {start} to {min(start + length, size)}"
+        raise _unasked("answer is of another range", handle, wanted, f"bytes {first} to {end}")
+    if headers.get("Content-Encoding", "identity").lower() not in {"identity", "gzip"}:
+        raise _unasked("answer has an unknown encoding", handle, "gzip", headers["Content-Encoding"])
+    announced = headers.get("Content-Length")
+    if announced is not None and status != 416 and announced != str(end - start):
+        raise _unasked("answer's length is not its range's", handle, end - start, announced)
+    return _HttpAnswer(response.content, handle, told, start, end)
+
+
+def _range_of(headers: Mapping[str, str], handle: FileHandle) -> tuple[int, int, int]:
+    """First byte, end and object's size of a 206."""
+    text = headers.get("Content-Range", "")
+    match = _CONTENT_RANGE.fullmatch(text.strip())
+    if match is None or match[1] is None:
+        raise _unasked("answer does not say its range", handle, "Content-Range", repr(text[:80]))
+    return int(match[1]), int(match[2]) + 1, int(match[3])
+
+
+def _whole(headers: Mapping[str, str], length: int, handle: FileHandle) -> tuple[int, int]:
+    """End and size of a 200 that carries all there is, which is no more than was asked for."""
+    text = headers.get("Content-Length", "")
+    if not text.isdigit() or int(text) > length:
+        raise CorruptAnswerError(
+            "whole file in place of a range",
+            file=handle,
+            expected=f"{length} bytes at most",
+            found=f"{text} bytes" if text else "no Content-Length",
+            hint="this server does not serve ranges; use another, such as nginx",
+        )
+    return int(text), int(text)
+
+
+def _unasked(message: str, handle: FileHandle, expected: object, found: object) -> CorruptAnswerError:
+    return CorruptAnswerError(message, file=handle, expected=expected, found=found)
+
+
+def _words(pin: Pin) -> str:
+    return f"{pin.size} bytes tagged {pin.tag}"
+
+
+async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """The body, or its beginning: one byte more than `size` at most, which shows that it is longer."""
+    pieces: list[bytes] = []
+    while size >= 0 and (piece := await response.content.read(size + 1)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        headers={"User-Agent": f"aptos-restore/{restore.__version__}", "Accept-Encoding": "identity"},
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        trust_env=True,
+        raise_for_status=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=MAX_ERROR_BYTES,
+    )

@@ -1,0 +1,91 @@
+"""A backup behind a web server: read by ranges, listed by its indexes, never written to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from yarl import URL
+
+from restore.errors import EmptyStorageError, MissingFileError, TransientStorageError
+from restore.storage.base import FileHandle
+from restore.storage.http import HttpClient, error_of_status, etag_of
+from restore.storage.http_listing import parse_html_index, parse_json_index
+from restore.storage.origin import Answer, Origin, Pin
+
+MAX_INDEX_BYTES = 64 << 20
+"""An index of half a million files."""
+
+
+class HttpOrigin(Origin):
+    """The files below the URL `base`.
+
+    Args:
+        base: `https://host/path`, with or without a slash at its end.
+        client: makes the requests.
+    """
+
+    def __init__(self, base: str, client: HttpClient) -> None:
+        self._base = base.rstrip("/")
+        self._client = client
+
+    @property
+    def identity(self) -> str:
+        """The URL."""
+        return self._base
+
+    @asynccontextmanager
+    async def get(
+        self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
+    ) -> AsyncIterator[Answer]:
+        """One range of a file; see `Origin`."""
+        headers = {"Range": f"bytes={start}-{start + length - 1}"}
+        if pin is not None and pin.tag is not None and pin.tag.startswith('"'):  # weak ones never match
+            headers["If-Match"] = pin.tag
+        async with self._client.get_range(
+            self._url(handle),
+            headers,
+            handle=handle,
+            start=start,
+            length=length,
+            pin=pin,
+            fresh=fresh,
+            tag_of=etag_of,
+            error_of=error_of_status,
+            follow=True,
+        ) as answer:
+            yield answer
+
+    async def head(self, handle: FileHandle) -> Pin:
+        """Which content a file has; see `Origin`."""
+        response = await self._client.request(
+            "HEAD", self._url(handle), handle=handle, error_of=error_of_status, follow=True
+        )
+        size = response.headers.get("Content-Length", "")
+        if not size.isdigit():
+            raise TransientStorageError("server does not tell the length", file=handle)
+        return Pin(etag_of(response.headers), int(size))
+
+    async def list_names(self, folder: str) -> list[str]:
+        """The files of a folder, from its index; see `Origin`."""
+        try:
+            response = await self._client.request(
+                "GET",
+                self._url(f"{folder}/"),
+                handle=folder,
+                error_of=error_of_status,
+                max_bytes=MAX_INDEX_BYTES,
+                follow=True,
+            )
+        except MissingFileError as error:
+            raise EmptyStorageError("storage holds no backup", file=f"{self._base}/{folder}/") from error
+        announced = response.headers.get("Content-Length")
+        if announced is not None and announced != str(len(response.body)):
+            raise TransientStorageError("index of the folder was cut short", file=folder)
+        if response.headers.get("Content-Type", "").startswith("application/json"):
+            return parse_json_index(response.body, file=folder)
+        return parse_html_index(response.body.decode(errors="replace"), file=folder)
+
+    def _url(self, handle: str) -> URL:
+        return URL(f"{self._base}/{quote(handle)}", encoded=True)
