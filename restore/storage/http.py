@@ -16,13 +16,14 @@ The class of an error follows from the status (and, for buckets, from the error'
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -62,6 +63,31 @@ ErrorOf = Callable[[int, Mapping[str, str], bytes, FileHandle], RestoreError]
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the answer to a request for a range has to be; as the arguments of `Origin.get`."""
+
+    handle: FileHandle
+    start: int
+    length: int
+    pin: Pin | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a kind of server means.
+
+    Attributes:
+        tag_of: tells the content of an object.
+        error_of: tells what a status means.
+        follow: whether redirects are followed.
+    """
+
+    tag_of: TagOf
+    error_of: ErrorOf
+    follow: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """A whole answer to a small request."""
 
@@ -85,6 +111,7 @@ class HttpClient:
     def __init__(self, *, report: Report) -> None:
         self._report = report
         self._open = 0
+        self._proxies: dict[str | None, str | None] = {}  # by host
 
     async def __aenter__(self) -> Self:
         self._pooled = _session(aiohttp.TCPConnector(limit=0))
@@ -97,31 +124,32 @@ class HttpClient:
         await self._pooled.close()
         await self._fresh.close()
 
-    @asynccontextmanager
-    async def get_range(
+    def get_range(
         self,
         url: URL,
         headers: Mapping[str, str],
         *,
-        handle: FileHandle,
-        start: int,
-        length: int,
-        pin: Pin | None,
+        wanted: Wanted,
         fresh: bool,
-        tag_of: TagOf,
-        error_of: ErrorOf,
-        follow: bool = False,
-    ) -> AsyncIterator[Answer]:
-        """One range of an object; see `Origin.get`. `headers` have the range, and what pins it."""
+        rules: Rules,
+    ) -> AbstractAsyncContextManager[Answer]:
+        """One range of an object; see `Origin.get`.
+
+        Args:
+            url: of the object.
+            headers: with the range, and with what pins it.
+            wanted: what the answer has to be.
+            fresh: on a new connection.
+            rules: what the server's answers mean.
+        """
+        return _RangeRequest(self, url, headers, wanted, rules, fresh=fresh)
+
+    async def send(
+        self, url: URL, headers: Mapping[str, str], *, fresh: bool, follow: bool
+    ) -> aiohttp.ClientResponse:
+        """Sends a GET; its answer has begun."""
         session = self._fresh if fresh else self._pooled
-        async with self._counted():
-            with failures(handle):
-                response = await session.get(url, headers=headers, allow_redirects=follow)
-            try:
-                yield await _answer(response, handle, start, length, pin, tag_of, error_of)
-            finally:
-                # An answer read to its end has given its connection back; any other closes it.
-                response.close()
+        return await session.get(url, headers=headers, allow_redirects=follow, proxy=self._proxy_for(url))
 
     async def request(
         self,
@@ -129,11 +157,10 @@ class HttpClient:
         url: URL,
         *,
         handle: FileHandle,
-        error_of: ErrorOf,
+        rules: Rules,
         headers: Mapping[str, str] | None = None,
         data: Any = None,
         max_bytes: int = MAX_ERROR_BYTES,
-        follow: bool = False,
     ) -> Response:
         """A small request and its whole answer.
 
@@ -143,30 +170,85 @@ class HttpClient:
             TransientStorageError: the connection failed, or nothing came for `IDLE_SECONDS`.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
-        async with self._counted():
+        self.count(1)
+        try:
             with failures(handle):
                 async with self._pooled.request(
-                    method, url, headers=headers, data=data, allow_redirects=follow, timeout=timeout
+                    method,
+                    url,
+                    headers=headers,
+                    data=data,
+                    allow_redirects=rules.follow,
+                    timeout=timeout,
+                    proxy=self._proxy_for(url),
                 ) as response:
                     whole = 200 <= response.status < 300
                     body = await _read_at_most(response, max_bytes if whole else MAX_ERROR_BYTES)
             if not whole:
-                raise error_of(response.status, response.headers, body, handle)
+                raise rules.error_of(response.status, response.headers, body, handle)
             if len(body) > max_bytes:
                 raise StorageUnavailableError(
                     "answer is too long", file=handle, expected=f"{max_bytes} bytes at most"
                 )
             return Response(response.status, response.headers, body)
-
-    @asynccontextmanager
-    async def _counted(self) -> AsyncIterator[None]:
-        self._open += 1
-        self._report(Live("connections", self._open))
-        try:
-            yield
         finally:
-            self._open -= 1
-            self._report(Live("connections", self._open))
+            self.count(-1)
+
+    def count(self, change: int) -> None:
+        """Notes that so many connections more are in use."""
+        self._open += change
+        self._report(Live("connections", self._open))
+
+    def _proxy_for(self, url: URL) -> str | None:
+        """The proxy that the environment names for `url`; looked up once for each host, since it is slow."""
+        host = url.host
+        if host not in self._proxies:
+            proxies = {} if host is None or proxy_bypass(host) else getproxies()
+            self._proxies[host] = proxies.get(url.scheme)
+        return self._proxies[host]
+
+
+class _RangeRequest(AbstractAsyncContextManager[Answer]):
+    """The block of one request for a range; a class, since a generator would cost small objects more."""
+
+    __slots__ = ("_arguments", "_client", "_response")
+
+    def __init__(
+        self,
+        client: HttpClient,
+        url: URL,
+        headers: Mapping[str, str],
+        wanted: Wanted,
+        rules: Rules,
+        *,
+        fresh: bool,
+    ) -> None:
+        self._client = client
+        self._arguments = url, headers, wanted, rules, fresh
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> Answer:
+        url, headers, wanted, rules, fresh = self._arguments
+        self._client.count(1)
+        try:
+            try:
+                self._response = await self._client.send(url, headers, fresh=fresh, follow=rules.follow)
+            except (aiohttp.ClientError, OSError) as error:
+                raise typed(error, wanted.handle) from error
+            return await _answer(self._response, wanted, rules)
+        except BaseException:
+            self._close()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._client.count(-1)
+        if self._response is not None:
+            self._response.close()  # closes the connection, unless the answer was read to its end
 
 
 def error_of_status(
@@ -208,24 +290,22 @@ def failures(handle: FileHandle) -> Iterator[None]:
     """Turns what aiohttp and the system raise into typed errors."""
     try:
         yield
-    except (
-        aiohttp.ClientConnectorCertificateError,
-        aiohttp.ClientConnectorSSLError,
-        aiohttp.ServerFingerprintMismatch,
-    ) as error:
-        raise StorageUnavailableError(
-            "server's certificate or encryption is not to be trusted", file=handle, found=error
-        ) from error
-    except (aiohttp.InvalidURL, aiohttp.TooManyRedirects, aiohttp.NonHttpUrlRedirectClientError) as error:
-        raise StorageUnavailableError(
-            "server leads nowhere", file=handle, found=type(error).__name__
-        ) from error
-    except TimeoutError as error:
-        raise TransientStorageError("server does not answer", file=handle) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise TransientStorageError(
-            "connection failed", file=handle, found=str(error) or type(error).__name__
-        ) from error
+        raise typed(error, handle) from error
+
+
+def typed(error: aiohttp.ClientError | OSError, handle: FileHandle) -> RestoreError:
+    """The typed error of what aiohttp or the system raised."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return StorageUnavailableError(
+                "server's certificate or encryption is not to be trusted", file=handle, found=error
+            )
+        case aiohttp.InvalidURL() | aiohttp.TooManyRedirects() | aiohttp.NonHttpUrlRedirectClientError():
+            return StorageUnavailableError("server leads nowhere", file=handle, found=type(error).__name__)
+        case TimeoutError():
+            return TransientStorageError("server does not answer", file=handle)
+    return TransientStorageError("connection failed", file=handle, found=str(error) or type(error).__name__)
 
 
 class _HttpAnswer(Answer):
@@ -242,8 +322,10 @@ class _HttpAnswer(Answer):
         self._left = end - start
 
     async def read_into(self, view: memoryview) -> int:
-        with failures(self._handle):
+        try:
             data = await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise typed(error, self._handle) from error
         size = len(data)
         if size > self._left or size > len(view):
             raise CorruptAnswerError("answer is longer than it says", file=self._handle)
@@ -254,16 +336,9 @@ class _HttpAnswer(Answer):
         return size
 
 
-async def _answer(
-    response: aiohttp.ClientResponse,
-    handle: FileHandle,
-    start: int,
-    length: int,
-    pin: Pin | None,
-    tag_of: TagOf,
-    error_of: ErrorOf,
-) -> Answer:
+async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules) -> Answer:
     """The answer in `response`, once its head has been checked against what was asked for."""
+    handle, start, length, pin = wanted.handle, wanted.start, wanted.length, wanted.pin
     status, headers = response.status, response.headers
     if status == 206:
         first, end, size = _range_of(headers, handle)
@@ -276,8 +351,8 @@ async def _answer(
     else:
         with failures(handle):
             body = await _read_at_most(response, MAX_ERROR_BYTES)
-        raise error_of(status, headers, body, handle)
-    told = Pin(tag_of(headers), size)
+        raise rules.error_of(status, headers, body, wanted.handle)
+    told = Pin(rules.tag_of(headers), size)
     if pin is not None and told != pin:
         raise _unasked("object changed while it was read", handle, _words(pin), _words(told))
     if first != start or end != min(start + length, size):
@@ -337,7 +412,6 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         auto_decompress=False,
         headers={"User-Agent": f"aptos-restore/{restore.__version__}", "Accept-Encoding": "identity"},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-        trust_env=True,
         raise_for_status=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         max_line_size=MAX_ERROR_BYTES,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import quote
 
 from yarl import URL
 
 from restore.errors import EmptyStorageError, MissingFileError, TransientStorageError
 from restore.storage.base import FileHandle
-from restore.storage.http import HttpClient, error_of_status, etag_of
+from restore.storage.http import HttpClient, Rules, Wanted, error_of_status, etag_of
 from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.origin import Answer, Origin, Pin
 
 MAX_INDEX_BYTES = 64 << 20
 """An index of half a million files."""
+
+_RULES = Rules(etag_of, error_of_status, follow=True)
 
 
 class HttpOrigin(Origin):
@@ -35,33 +36,19 @@ class HttpOrigin(Origin):
         """The URL."""
         return self._base
 
-    @asynccontextmanager
-    async def get(
+    def get(
         self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
-    ) -> AsyncIterator[Answer]:
+    ) -> AbstractAsyncContextManager[Answer]:
         """One range of a file; see `Origin`."""
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
         if pin is not None and pin.tag is not None and pin.tag.startswith('"'):  # weak ones never match
             headers["If-Match"] = pin.tag
-        async with self._client.get_range(
-            self._url(handle),
-            headers,
-            handle=handle,
-            start=start,
-            length=length,
-            pin=pin,
-            fresh=fresh,
-            tag_of=etag_of,
-            error_of=error_of_status,
-            follow=True,
-        ) as answer:
-            yield answer
+        wanted = Wanted(handle, start, length, pin)
+        return self._client.get_range(self._url(handle), headers, wanted=wanted, fresh=fresh, rules=_RULES)
 
     async def head(self, handle: FileHandle) -> Pin:
         """Which content a file has; see `Origin`."""
-        response = await self._client.request(
-            "HEAD", self._url(handle), handle=handle, error_of=error_of_status, follow=True
-        )
+        response = await self._client.request("HEAD", self._url(handle), handle=handle, rules=_RULES)
         size = response.headers.get("Content-Length", "")
         if not size.isdigit():
             raise TransientStorageError("server does not tell the length", file=handle)
@@ -74,9 +61,8 @@ class HttpOrigin(Origin):
                 "GET",
                 self._url(f"{folder}/"),
                 handle=folder,
-                error_of=error_of_status,
+                rules=_RULES,
                 max_bytes=MAX_INDEX_BYTES,
-                follow=True,
             )
         except MissingFileError as error:
             raise EmptyStorageError("storage holds no backup", file=f"{self._base}/{folder}/") from error
