@@ -40,6 +40,7 @@ from restore.errors import (
 )
 from restore.report.events import Live, Report
 from restore.storage.base import FileHandle
+from restore.storage.direct import DirectBody, can_be_direct
 from restore.storage.origin import Answer, Pin
 
 CONNECT_SECONDS = 10.0
@@ -211,7 +212,7 @@ class HttpClient:
 class _RangeRequest(AbstractAsyncContextManager[Answer]):
     """The block of one request for a range; a class, since a generator would cost small objects more."""
 
-    __slots__ = ("_arguments", "_client", "_response")
+    __slots__ = ("_answer", "_arguments", "_client")
 
     def __init__(
         self,
@@ -225,30 +226,30 @@ class _RangeRequest(AbstractAsyncContextManager[Answer]):
     ) -> None:
         self._client = client
         self._arguments = url, headers, wanted, rules, fresh
-        self._response: aiohttp.ClientResponse | None = None
+        self._answer: _HttpAnswer | None = None
 
     async def __aenter__(self) -> Answer:
         url, headers, wanted, rules, fresh = self._arguments
         self._client.count(1)
+        response = None
         try:
-            try:
-                self._response = await self._client.send(url, headers, fresh=fresh, follow=rules.follow)
-            except (aiohttp.ClientError, OSError) as error:
+            response = await self._client.send(url, headers, fresh=fresh, follow=rules.follow)
+            self._answer = await _answer(response, wanted, rules)
+        except BaseException as error:
+            self._client.count(-1)
+            if response is not None:
+                response.close()
+            if isinstance(error, (aiohttp.ClientError, OSError)):
                 raise typed(error, wanted.handle) from error
-            return await _answer(self._response, wanted, rules)
-        except BaseException:
-            self._close()
             raise
+        return self._answer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
         self._client.count(-1)
-        if self._response is not None:
-            self._response.close()  # closes the connection, unless the answer was read to its end
+        if self._answer is not None:
+            self._answer.close()
 
 
 def error_of_status(
@@ -309,21 +310,28 @@ def typed(error: aiohttp.ClientError | OSError, handle: FileHandle) -> RestoreEr
 
 
 class _HttpAnswer(Answer):
-    __slots__ = ("_content", "_handle", "_left", "end", "pin", "start")
+    __slots__ = ("_direct", "_handle", "_left", "_response", "end", "pin", "start")
 
     def __init__(
-        self, content: aiohttp.StreamReader, handle: FileHandle, pin: Pin, start: int, end: int
+        self, response: aiohttp.ClientResponse, handle: FileHandle, pin: Pin, start: int, end: int
     ) -> None:
         self.pin = pin
         self.start = start
         self.end = end
-        self._content = content
+        self._response = response
         self._handle = handle
         self._left = end - start
+        self._direct: DirectBody | None = None
 
     async def read_into(self, view: memoryview) -> int:
+        size = await self._direct.read() if self._direct is not None else await self._read_ordinarily(view)
+        self._left -= size
+        return size
+
+    async def _read_ordinarily(self, view: memoryview) -> int:
+        content = self._response.content
         try:
-            data = await self._content.readany()
+            data = await content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise typed(error, self._handle) from error
         size = len(data)
@@ -332,11 +340,19 @@ class _HttpAnswer(Answer):
         if not size and self._left:
             raise TransientStorageError("connection closed early", file=self._handle)
         view[:size] = data
-        self._left -= size
+        left = self._left - size
+        if left == len(view) - size and can_be_direct(self._response, left):
+            self._direct = DirectBody(self._response, view[size:], file=self._handle)
         return size
 
+    def close(self) -> None:
+        """Closes the connection, unless the answer was read to its end."""
+        if self._direct is not None:
+            self._direct.detach()
+        self._response.close()
 
-async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules) -> Answer:
+
+async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules) -> _HttpAnswer:
     """The answer in `response`, once its head has been checked against what was asked for."""
     handle, start, length, pin = wanted.handle, wanted.start, wanted.length, wanted.pin
     status, headers = response.status, response.headers
@@ -349,21 +365,20 @@ async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules
     elif status == 200:
         raise _unasked("whole file in place of a range", handle, "status 206", "status 200")
     else:
-        with failures(handle):
-            body = await _read_at_most(response, MAX_ERROR_BYTES)
+        body = await _read_at_most(response, MAX_ERROR_BYTES)
         raise rules.error_of(status, headers, body, wanted.handle)
     told = Pin(rules.tag_of(headers), size)
     if pin is not None and told != pin:
         raise _unasked("object changed while it was read", handle, _words(pin), _words(told))
     if first != start or end != min(start + length, size):
-        wanted = f"bytes {start} to {min(start + length, size)}"
-        raise _unasked("answer is of another range", handle, wanted, f"bytes {first} to {end}")
+        range_asked = f"bytes {start} to {min(start + length, size)}"
+        raise _unasked("answer is of another range", handle, range_asked, f"bytes {first} to {end}")
     if headers.get("Content-Encoding", "identity").lower() not in {"identity", "gzip"}:
         raise _unasked("answer has an unknown encoding", handle, "gzip", headers["Content-Encoding"])
     announced = headers.get("Content-Length")
     if announced is not None and status != 416 and announced != str(end - start):
         raise _unasked("answer's length is not its range's", handle, end - start, announced)
-    return _HttpAnswer(response.content, handle, told, start, end)
+    return _HttpAnswer(response, handle, told, start, end)
 
 
 def _range_of(headers: Mapping[str, str], handle: FileHandle) -> tuple[int, int, int]:
