@@ -1,7 +1,7 @@
 """One connection: reads requests off a socket, and sends answers as whole or as broken as a fault wants it.
 
-Sockets are used without a transport: there is no buffer between an answer and the kernel, so that what was sent
-before a reset is known, and files go out by sendfile(2) on both event loops.
+Sockets are used without a transport: there is no buffer between an answer and the kernel, so that what was
+sent before a reset is known, and files go out by sendfile(2) on both event loops.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Connection:
     async def reset(self) -> None:
         """Resets the connection (RST), once the client's kernel has what was sent."""
         deadline = self._loop.time() + _ARRIVAL_SECONDS
-        while self._unsent() and self._loop.time() < deadline:
+        while self._unsent() and self._loop.time() < deadline:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(_POLL_SECONDS)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
@@ -125,10 +125,10 @@ class Connection:
 
     async def _writable(self) -> None:
         """Waits until the kernel takes more bytes, or knows that the client is gone."""
-        ready = self._loop.create_future()
-        self._loop.add_writer(self._sock.fileno(), lambda: ready.done() or ready.set_result(None))
+        ready = asyncio.Event()
+        self._loop.add_writer(self._sock.fileno(), ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             self._loop.remove_writer(self._sock.fileno())
 

@@ -44,7 +44,7 @@ class Entry:
 
     name: str
     is_folder: bool
-    path: str
+    path: Path
 
 
 class Folder:
@@ -93,7 +93,9 @@ class Folder:
         """
         with _missing_is_one_error(name), os.scandir(self.path_of(name)) as found:
             entries = [
-                Entry(one.name, one.is_dir(), one.path) for one in found if not one.name.startswith(_UPLOAD)
+                Entry(one.name, one.is_dir(), Path(one.path))
+                for one in found
+                if not one.name.startswith(_UPLOAD)
             ]
         return sorted(entries, key=lambda entry: os.fsencode(entry.name))
 
@@ -137,7 +139,7 @@ class Folder:
         return Path(file.name).replace(target).stat()
 
     def delete(self, name: str) -> None:
-        """Removes an object, if there is one, and the folders that are empty without it, except the bucket."""
+        """Removes an object, if there is one, and folders that are empty without it, except the bucket."""
         path = self.path_of(name)
         if not path.is_file():
             return
@@ -164,7 +166,7 @@ def _walk(folder: str, key: str, prefix: str) -> Iterator[Entry]:
             if below.startswith(prefix) or prefix.startswith(below):
                 yield from _walk(entry.path, below, prefix)
         elif name.startswith(prefix) and not entry.name.startswith(_UPLOAD):
-            yield Entry(name, is_folder=False, path=entry.path)
+            yield Entry(name, is_folder=False, path=Path(entry.path))
 
 
 @contextmanager

@@ -166,8 +166,8 @@ def parse_head(head: bytes) -> Request:
 def parse_range(text: str, size: int) -> tuple[int, int] | None:
     """First byte and end of the range `text` of an object of `size` bytes.
 
-    None for what is no single range of bytes, which means the whole object. A range that begins at `size` or
-    behind it, or ends before it begins, cannot be served: first byte and end are then equal.
+    None for what is no single range of bytes, or ends before it begins, which means the whole object. A range
+    that begins at `size` or behind it cannot be served: first byte and end are then equal.
     """
     match = _RANGE.fullmatch(text.replace(" ", ""))
     if match is None or match[0] == "bytes=-":

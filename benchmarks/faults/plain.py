@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack
 from http import HTTPStatus
 from urllib.parse import quote
@@ -51,12 +50,12 @@ class PlainSide:
         if fault.kind is Kind.DUPLICATE:
             entries = spoiling.with_double(entries, fault.place)
         lines = ",\n".join(_line(entry) for entry in entries)
-        answer = text_answer(HTTPStatus.OK, f"[\n{lines}\n]\n", "application/json")
+        answer = text_answer(HTTPStatus.OK, f"[\n{lines}\n]", "application/json")
         return spoiling.partial(answer, fault.place) if fault.kind is Kind.PARTIAL_LIST else answer
 
 
 def _line(entry: Entry) -> str:
-    stat = os.stat(entry.path)
+    stat = entry.path.stat()
     line: dict[str, str | int] = {
         "name": entry.name,
         "type": "directory" if entry.is_folder else "file",

@@ -86,7 +86,7 @@ def page_text(bucket: str, wish: Wish, page: Sequence[Entry], next_token: str) -
     ]
     for entry in page:
         if not entry.is_folder:
-            stat = os.stat(entry.path)
+            stat = entry.path.stat()
             lines.append(
                 f"<Contents><Key>{name(entry.name)}</Key>"
                 f"<LastModified>{iso_date(stat.st_mtime)}</LastModified>"

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -42,7 +42,7 @@ class Served:
         path: decoded, with a slash at its begin; of an S3 listing bucket and prefix: `/s3/bucket/prefix`.
         asked: what it was for.
         range: the Range header as it was sent; None for none.
-        fault: what went wrong; None where nothing did.
+        fault: what was to go wrong; None where nothing was.
         status: of the answer; 0 while there is none.
         sent: bytes of the body that were sent so far.
     """
@@ -66,7 +66,7 @@ class Counters:
         connections: that were accepted.
         open: connections now.
         most_open: connections at once, at most.
-        faults: how often each was shown.
+        faults: how often each was chosen; at a 404, say, there is nothing to spoil, and it does not show.
     """
 
     requests: int = 0
@@ -93,8 +93,8 @@ class FaultServer:
         log: all requests, in the order they came in.
         counters: what it did so far.
 
-    Leaving its block closes all connections at once, whatever they are at; what went wrong in the server itself
-    is raised then.
+    Leaving its block closes all connections at once, whatever they are at; what went wrong in the server
+    itself is raised then.
     """
 
     url: str
@@ -124,7 +124,7 @@ class FaultServer:
 
     async def __aenter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.s3_endpoint = self.url + S3_ROOT.rstrip("/")
         self._began = self._clock()
@@ -145,14 +145,14 @@ class FaultServer:
     def _accept(self) -> None:
         """Takes all connections that wait.
 
-        In a callback and not in a task: cancelling a task that has just been given a connection would lose it.
+        In a callback and not in a task: cancelling one that has just been given a connection would lose it.
         """
         while True:
             try:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
                 return
-            sock.setblocking(False)
+            sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.counters.connections += 1
             self.counters.open += 1
@@ -180,7 +180,8 @@ class FaultServer:
             pass  # the client went away, which is its right
         except BadRequestError as error:
             answer = text_answer(HTTPStatus.BAD_REQUEST, f"{error}\n", "text/plain")
-            await connection.send(answer.head(persistent=False), answer.body, lambda _: None)
+            with suppress(ConnectionError):
+                await connection.send(answer.head(persistent=False), answer.body, lambda _: None)
 
     async def _answer(self, request: Request, connection: Connection) -> bool:
         """Answers one request; says whether the connection can be used again."""

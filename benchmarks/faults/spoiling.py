@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,7 +59,7 @@ def partial(answer: Answer, place: float) -> Answer:
 
 
 def replaced(content: Content, *, invert: bool) -> Content:
-    """What an object is after it was replaced: another tag, and other bytes of the same number if `invert`."""
+    """What an object is after it was replaced: another tag; if `invert`, as many other bytes, too."""
     source = content.source
     if invert:
         source = Piece(source, 0, content.size).read().translate(_INVERTED)
@@ -76,7 +75,7 @@ def bombed(content: Content, size: int) -> Content:
 def without_newest(entries: Sequence[Entry], count: int) -> list[Entry]:
     """A listing as it was before its `count` newest files came."""
     files = [entry for entry in entries if not entry.is_folder]
-    newest = sorted(files, key=lambda entry: (os.stat(entry.path).st_mtime_ns, entry.name))
+    newest = sorted(files, key=lambda entry: (entry.path.stat().st_mtime_ns, entry.name))
     missing = {entry.name for entry in newest[max(0, len(newest) - count) :]}
     return [entry for entry in entries if entry.name not in missing]
 
