@@ -1,41 +1,56 @@
-"""Cancels work at each place where it waits, one after the other."""
+"""Cancels work at each place where it, or a task that it started, waits: one after the other."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 MOST_WAITS = 1000
 
+_counting: ContextVar[_Count] = ContextVar("counting")
+"""Tasks inherit it from the one that starts them; a server's, on the same loop, do not have it."""
 
-class _CancelledAt:
-    """Awaits `work`, and cancels the task at the work's wait number `step`."""
 
-    def __init__(self, work: Coroutine[Any, Any, object], step: int) -> None:
+class _Count:
+    """Counts waits, and cancels `task` at the wait number `step`."""
+
+    def __init__(self, step: int) -> None:
         self.cancelled = False
-        self._work = work
-        self._step = step
+        self.task: asyncio.Task[object] | None = None
+        self._left = step
 
-    def __await__(self) -> Generator[Any, Any, object]:
-        task = asyncio.current_task()
-        assert task is not None
-        waits = 0
-        error: BaseException | None = None
-        while True:
-            try:
-                waited_for = self._work.send(None) if error is None else self._work.throw(error)
-            except StopIteration as stop:
-                return stop.value
-            if waits == self._step:
-                # Takes effect when the task suspends, which is next: just here, in no other place.
-                self.cancelled = task.cancel()
-            waits += 1
-            error = None
-            try:
-                yield waited_for
-            except BaseException as raised:  # noqa: BLE001 - whatever it is, the work handles it
-                error = raised
+    def wait(self) -> None:
+        """Called when a task is about to suspend: a cancellation of this one takes effect just there."""
+        if self._left == 0 and self.task is not None:
+            self.cancelled = self.task.cancel()
+        self._left -= 1
+
+
+class _Counted(Coroutine[Any, Any, Any]):
+    """`work`, whose waits are counted."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], count: _Count) -> None:
+        self._work = work
+        self._count = count
+
+    def send(self, value: Any) -> Any:
+        waited_for = self._work.send(value)
+        self._count.wait()
+        return waited_for
+
+    def throw(self, *error: Any) -> Any:
+        waited_for = self._work.throw(*error)
+        self._count.wait()
+        return waited_for
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._work.__await__()
 
 
 async def cancel_at_every_wait(
@@ -46,16 +61,32 @@ async def cancel_at_every_wait(
     Calls `check` after each cancelled run, and returns how many there were.
     """
     for step in range(MOST_WAITS):
-        run = _CancelledAt(work(), step)
-        task = asyncio.create_task(_to_coroutine(run))
-        await asyncio.wait((task,))
-        if not run.cancelled:
-            task.result()
+        count = _Count(step)
+        with _tasks_counted(count):
+            count.task = asyncio.create_task(work())
+            await asyncio.wait((count.task,))
+        if not count.cancelled:
+            count.task.result()
             return step
-        assert task.cancelled(), f"cancelled at wait {step}, it went on: {task!r}"
+        assert count.task.cancelled(), f"cancelled at wait {step}, it went on: {count.task!r}"
         await check()
     raise AssertionError("work waits for ever")
 
 
-async def _to_coroutine(work: Awaitable[object]) -> object:
-    return await work
+@contextmanager
+def _tasks_counted(count: _Count) -> Iterator[None]:
+    """The tasks that are started in the block, and those that they start, are counted."""
+    loop = asyncio.get_running_loop()
+
+    def factory(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+        counting = _counting.get(None)
+        return asyncio.Task(work if counting is None else _Counted(work, counting), loop=loop, **options)
+
+    before = loop.get_task_factory()
+    token = _counting.set(count)
+    loop.set_task_factory(factory)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(before)
+        _counting.reset(token)

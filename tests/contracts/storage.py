@@ -1,50 +1,34 @@
-"""What every storage keeps to: a backend derives its test class from this one and gives `open_storage`."""
+"""What every storage keeps to: a backend derives its test class from this one and gives `open_storage`.
+
+One that is only read from derives from `reading.ReadingContract`, and places the files itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
-from typing import TypeAlias
 
 import pytest
 
-from restore.errors import (
-    EmptyStorageError,
-    FormatError,
-    ManifestError,
-    MissingFileError,
-    RestoreError,
-    UnsafePathError,
-    UsageError,
-)
-from restore.storage.base import PIECE_BYTES, WHOLE_BYTES, FileHandle, Storage, read_file
-from tests.conftest import open_descriptors
+from restore.errors import FormatError, ManifestError, RestoreError, UnsafePathError, UsageError
+from restore.storage.base import FileHandle, Storage
 from tests.contracts.cancelling import cancel_at_every_wait
+from tests.contracts.reading import (
+    LINE,
+    OpenStorage,
+    PlaceFile,
+    ReadingContract,
+    Unchanged,
+    content,
+    get,
+)
 
-OpenStorage: TypeAlias = Callable[[str], Storage]
-"""The storage at a place: the same name, the same files."""
-
-SIZES = [0, 1, 1000, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 5]
+__all__ = ["LINE", "OpenStorage", "ReadingContract", "StorageContract", "content", "get", "put"]
 
 UNSAFE_NAMES = [
     "", "a", "ab", ".", "..", ".hidden", "-m", "a b", "a\nb", "abc\n", "ab?", "a/b", "a\\b", "../abc",
     "x" * 128, "ab\x00", "naïve",
 ]  # fmt: skip
 """Those of the other tools' tests, and some more."""
-
-UNSAFE_HANDLES = [
-    "", ".", "..", "/", "/etc/passwd", "../secret", "abc/../../secret", "abc/..", "abc//def", "./abc",
-    "abc/.", "abc/", "abc\x00def", "abc\ndef", "abc\\..\\def", "abc/\x1b[31m", "abc/\udc80",
-]  # fmt: skip
-
-LINE = '{"TransactionBackup":{"first_version":0,"last_version":0,"manifest":"a.0000/transaction.manifest"}}'
-
-
-def content(size: int, *, seed: int = 1) -> bytes:
-    """Bytes that repeat nowhere, the same for the same arguments."""
-    return random.Random(f"{seed} {size}").randbytes(size)
 
 
 async def put(storage: Storage, handle: FileHandle, data: bytes) -> FileHandle:
@@ -55,11 +39,6 @@ async def put(storage: Storage, handle: FileHandle, data: bytes) -> FileHandle:
     return file.handle
 
 
-async def get(storage: Storage, handle: FileHandle) -> bytes:
-    """Reads a file whole."""
-    return await read_file(storage, handle, max_bytes=1 << 30)
-
-
 async def write_and_fail(storage: Storage, handle: FileHandle, error: Exception) -> None:
     """Writes a part of a file and raises."""
     backup, name = handle.split("/")
@@ -68,14 +47,26 @@ async def write_and_fail(storage: Storage, handle: FileHandle, error: Exception)
         raise error
 
 
-class StorageContract:
+class StorageContract(ReadingContract):
     """The tests.
 
     A storage that cannot tell why it was refused has another error where a file is missing or in the way.
     """
 
-    missing: type[RestoreError] = MissingFileError
     existing: type[RestoreError] = ManifestError
+
+    @pytest.fixture
+    def place_file(self, storage: Storage) -> PlaceFile:
+        """Written as any other."""
+
+        async def place(handle: FileHandle, data: bytes) -> None:
+            folder, _, name = handle.rpartition("/")
+            if folder == "metadata":
+                assert await storage.save_metadata(name, data) == handle
+            else:
+                assert await put(storage, handle, data) == handle
+
+        return place
 
     async def is_there(self, storage: Storage, handle: FileHandle) -> bool:
         """Whether the file can be read."""
@@ -86,31 +77,6 @@ class StorageContract:
         except self.missing:
             return False
 
-    @pytest.fixture
-    def open_storage(self) -> OpenStorage:
-        """To be given by the backend."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def storage(self, open_storage: OpenStorage) -> Storage:
-        return open_storage("backups")
-
-    @pytest.mark.parametrize("size", SIZES)
-    async def test_a_file_is_read_back_as_it_was_written(self, storage: Storage, size: int) -> None:
-        data = content(size)
-        handle = await put(storage, "epoch_ending_0-.0a1b/0-.chunk", data)
-        assert handle == "epoch_ending_0-.0a1b/0-.chunk"
-        assert await get(storage, handle) == data
-        assert await storage.size_of(handle) in {size, None}
-        async with storage.open_for_read(handle) as reader:
-            assert reader.size in {size, None}
-            pieces = []
-            while piece := await reader.read_piece():
-                pieces.append(bytes(piece))
-            assert await reader.read_piece() == b""
-        assert b"".join(pieces) == data
-        assert all(len(piece) <= WHOLE_BYTES for piece in pieces)
-
     async def test_writes_are_joined(self, storage: Storage) -> None:
         backup = await storage.create_backup("abc.0000")
         parts = [content(size, seed=2) for size in (5, 0, 70_000, 1)]
@@ -119,15 +85,6 @@ class StorageContract:
                 await file.write(part)
             assert file.handle == "abc.0000/one.chunk"
         assert await get(storage, "abc.0000/one.chunk") == b"".join(parts)
-
-    async def test_many_files_of_many_backups_stay_apart(self, storage: Storage) -> None:
-        files = {
-            f"backup_{backup}.000{backup}/file_{number}": content(100 * backup + number, seed=number)
-            for backup in range(4)
-            for number in range(4)
-        }
-        assert [await put(storage, handle, data) for handle, data in files.items()] == list(files)
-        assert {handle: await get(storage, handle) for handle in files} == files
 
     async def test_a_backup_may_be_created_again(self, storage: Storage) -> None:
         await put(storage, "abc.0000/one.chunk", b"one")
@@ -148,85 +105,6 @@ class StorageContract:
         with pytest.raises(UsageError):
             await storage.save_metadata_lines(name, [LINE])
 
-    async def test_the_longest_name_is_accepted(self, storage: Storage) -> None:
-        handle = f"{'x' * 127}/{'y' * 127}"
-        assert await put(storage, handle, b"data") == handle
-        assert await get(storage, handle) == b"data"
-        assert await storage.save_metadata_lines("z" * 127, [LINE]) == f"metadata/{'z' * 127}"
-
-    @pytest.mark.parametrize("handle", UNSAFE_HANDLES)
-    async def test_an_unsafe_handle_is_refused(self, storage: Storage, handle: str) -> None:
-        await put(storage, "abc/def", b"data")
-        with pytest.raises(UnsafePathError) as opening:
-            async with storage.open_for_read(handle):
-                pass
-        with pytest.raises(UnsafePathError) as asking:
-            await storage.size_of(handle)
-        for refusal in (opening, asking):
-            assert refusal.value.exit_code == 20
-            assert refusal.value.file is not None
-            assert str(refusal.value).isprintable()
-
-    @pytest.mark.parametrize(
-        "handle", ["abc.0000/gone.chunk", "gone.0000/0-.chunk", "gone", "abc.0000/one/two"]
-    )
-    async def test_a_missing_file_is_named(self, storage: Storage, handle: str) -> None:
-        await put(storage, "abc.0000/one", b"data")
-        with pytest.raises(self.missing) as refusal:
-            await get(storage, handle)
-        assert refusal.value.file == handle
-        if self.missing is MissingFileError:
-            with pytest.raises(MissingFileError) as refusal:
-                await storage.size_of(handle)
-            assert refusal.value.file == handle
-        else:
-            assert await storage.size_of(handle) is None
-
-    async def test_a_folder_is_not_a_file(self, storage: Storage) -> None:
-        await put(storage, "abc.0000/one", b"data")
-        with pytest.raises(self.missing):
-            await get(storage, "abc.0000")
-
-    async def test_readers_do_not_disturb_each_other(self, storage: Storage) -> None:
-        files = [(f"abc.0000/{number}-.chunk", content(2 * PIECE_BYTES + number)) for number in range(3)]
-        for handle, data in files:
-            await put(storage, handle, data)
-        async with AsyncExitStack() as stack:
-            readers = [
-                (await stack.enter_async_context(storage.open_for_read(handle)), data)
-                for handle, data in files * 3
-            ]
-            # All of them take a piece, and another, so that each is in the midst of its file all the time.
-            rounds = []
-            for _ in range(10):
-                pieces = await asyncio.gather(*(reader.read_piece() for reader, _ in readers))
-                rounds.append([bytes(piece) for piece in pieces])
-        for number, (_, data) in enumerate(readers):
-            assert b"".join(pieces[number] for pieces in rounds) == data
-
-    async def test_what_a_reader_s_block_raises_passes_unchanged(self, storage: Storage) -> None:
-        handle = await put(storage, "abc.0000/one.chunk", b"data")
-        descriptors = open_descriptors()
-        for error in (OSError("not the storage's"), RestoreError("not the storage's"), ValueError("x")):
-            with pytest.raises(type(error)) as caught:
-                async with storage.open_for_read(handle):
-                    raise error
-            assert caught.value is error
-            assert getattr(error, "file", None) is None
-        assert open_descriptors() == descriptors
-
-    async def test_a_reader_cancelled_at_any_wait_leaves_nothing_open(self, storage: Storage) -> None:
-        data = content(2 * PIECE_BYTES)
-        handle = await put(storage, "abc.0000/one.chunk", data)
-
-        async def check() -> None:
-            assert open_descriptors() == descriptors
-
-        await get(storage, handle)
-        descriptors = open_descriptors()
-        assert await cancel_at_every_wait(lambda: get(storage, handle), check) >= 3
-        await check()
-
     async def test_a_file_cannot_be_seen_before_its_block_has_ended(self, storage: Storage) -> None:
         backup = await storage.create_backup("abc.0000")
         async with storage.create_for_write(backup, "one.chunk") as file:
@@ -236,14 +114,14 @@ class StorageContract:
 
     async def test_nothing_remains_of_a_file_whose_block_fails(self, storage: Storage) -> None:
         await storage.create_backup("abc.0000")
-        descriptors = open_descriptors()
+        before = Unchanged()
         for error in (OSError("not the storage's"), RestoreError("not the storage's"), ValueError("x")):
             with pytest.raises(type(error)) as caught:
                 await write_and_fail(storage, "abc.0000/one.chunk", error)
             assert caught.value is error
             assert getattr(error, "file", None) is None
             assert not await self.is_there(storage, "abc.0000/one.chunk")
-        assert open_descriptors() == descriptors
+        await before.check()
         await put(storage, "abc.0000/one.chunk", b"all of it")
         assert await get(storage, "abc.0000/one.chunk") == b"all of it"
 
@@ -274,12 +152,12 @@ class StorageContract:
                 await file.write(data[70_000:])
 
         async def check() -> None:
-            assert open_descriptors() == descriptors
+            await before.check()
             if await self.is_there(storage, handle):
                 assert await get(storage, handle) == data
 
         await put(storage, "abc.0000/other.chunk", b"")
-        descriptors = open_descriptors()
+        before = Unchanged()
         assert await cancel_at_every_wait(write, check) >= 4
         assert await get(storage, handle) == data
         await check()
@@ -293,6 +171,16 @@ class StorageContract:
             data = await get(storage, f"metadata/{name}")
             assert data == "".join(f"{line}\n" for line in lines).encode()
 
+    async def test_files_written_at_once_are_all_there_and_listed_at_once(self, storage: Storage) -> None:
+        names = [f"some_{number}.meta" for number in range(12)]
+        files = {f"abc.0000/{number}-.chunk": content(10_000 + number) for number in range(6)}
+        await asyncio.gather(
+            *(storage.save_metadata_lines(name, [LINE]) for name in names),
+            *(put(storage, handle, data) for handle, data in files.items()),
+        )
+        assert await storage.list_metadata_files() == sorted(f"metadata/{name}" for name in names)
+        assert {handle: await get(storage, handle) for handle in files} == files
+
     async def test_a_line_may_hold_any_characters_but_a_break(self, storage: Storage) -> None:
         lines = ["", " ", "naïve ☃ \t \x0b \x0c \x1c \x85 \u2028", "x" * 5000]
         handle = await storage.save_metadata_lines("some.meta", lines)
@@ -301,11 +189,6 @@ class StorageContract:
             with pytest.raises(FormatError):
                 await storage.save_metadata_lines("other.meta", [line])
         assert await storage.list_metadata_files() == [handle]
-
-    async def test_a_storage_without_metadata_lists_none_or_says_so(self, storage: Storage) -> None:
-        await storage.create_backup("abc.0000")
-        with suppress(EmptyStorageError):
-            assert await storage.list_metadata_files() == []
 
     async def test_the_same_metadata_may_be_saved_again(self, storage: Storage) -> None:
         for _ in range(2):
@@ -331,14 +214,14 @@ class StorageContract:
             await storage.save_metadata_lines(names[-1], [LINE])
 
         async def check() -> None:
-            assert open_descriptors() == descriptors
+            await before.check()
             listed = await storage.list_metadata_files()
             assert set(listed) <= {"metadata/first.meta", *(f"metadata/{name}" for name in names)}
             for handle in listed:
                 assert await get(storage, handle) == f"{LINE}\n".encode()
 
         await storage.save_metadata_lines("first.meta", [LINE])
-        descriptors = open_descriptors()
+        before = Unchanged()
         assert await cancel_at_every_wait(save, check) >= 1
         assert f"metadata/{names[-1]}" in await storage.list_metadata_files()
 
@@ -369,7 +252,3 @@ class StorageContract:
             await storage.backup_metadata_file("metadata/..")
         assert await storage.list_metadata_files() == ["metadata/some.meta"]
         assert await get(storage, data) == b"data"
-
-    def test_a_place_has_one_identity(self, open_storage: OpenStorage) -> None:
-        assert open_storage("here").identity == open_storage("here").identity
-        assert open_storage("here").identity != open_storage("there").identity

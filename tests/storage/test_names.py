@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from restore.errors import FormatError, UnsafePathError, UsageError
 from restore.storage.names import backup_name, check_handle, check_line, check_name
-from tests.contracts.storage import UNSAFE_HANDLES, UNSAFE_NAMES
+from tests.contracts.reading import UNSAFE_HANDLES
+from tests.contracts.storage import UNSAFE_NAMES
 
 LETTERS = string.ascii_letters + string.digits
 

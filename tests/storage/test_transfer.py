@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -26,31 +25,10 @@ from restore.storage.race import STALL_BYTES, STALL_SECONDS, Race
 from restore.storage.remote import RemoteStorage
 from restore.storage.transfer import PART_BYTES
 from tests.contracts.cancelling import cancel_at_every_wait
-from tests.contracts.storage import content
+from tests.contracts.reading import CountingPayer, content
 from tests.storage.scripted import Script, ScriptedOrigin
 
 HANDLE = "abc.0000/one.chunk"
-
-
-@dataclass
-class CountingPayer:
-    """Counts what is taken."""
-
-    taken: int = 0
-    peak: int = 0
-    room: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.room.set()
-
-    async def take(self, amount: int) -> None:
-        await self.room.wait()
-        self.taken += amount
-        self.peak = max(self.peak, self.taken)
-
-    def give_back(self, amount: int) -> None:
-        self.taken -= amount
-        assert self.taken >= 0
 
 
 class Bench:
