@@ -165,7 +165,10 @@ class FaultPlan:
                 raise ValueError(f"{name} is below 0: {getattr(self, name)}")
         if self.burst_seconds > self.burst_every:
             raise ValueError("burst_seconds is longer than burst_every")
-        re.compile(self.only or "")
+        try:
+            re.compile(self.only or "")
+        except re.error as error:
+            raise ValueError(f"only is no regular expression: {self.only}") from error
 
     def rate(self, kind: Kind) -> float:
         """The share of requests that have this fault, of those that can."""
