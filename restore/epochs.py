@@ -63,7 +63,7 @@ async def restore_epoch_endings(
     total = sum(entry.last_epoch - entry.first_epoch + 1 for entry in entries)
     run.report(PhaseStarted(PHASE, "epochs", total))
     async with OrderedStream(
-        entries, read, concurrency=fetcher.limits.concurrency, discard=lambda endings: endings.hold.release()
+        entries, read, concurrency=fetcher.slots, discard=lambda endings: endings.hold.release()
     ) as stream:
         async for endings in stream:
             # Backups may overlap; what the history has already is not needed again.

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from restore.errors import CorruptAnswerError, ManifestError, located
 from restore.flow.budget import Budget, Lease
+from restore.flow.slots import Slots
 from restore.flow.threads import Workers
 from restore.limits import Limits
 from restore.storage.base import FileHandle, Storage, read_again_if_damaged, read_file
@@ -39,12 +40,18 @@ class Hold:
 class Fetcher:
     """Reads chunks and small files of one storage under one set of budgets.
 
+    Args:
+        storage: where they are.
+        limits: the budgets.
+        slots: how many chunks may be in progress at once; always `limits.concurrency` if not given.
+
     Bounds: `limits.memory_bytes` plus the oldest chunk; `limits.descriptors` open files.
     """
 
-    def __init__(self, storage: Storage, limits: Limits) -> None:
+    def __init__(self, storage: Storage, limits: Limits, *, slots: Slots | None = None) -> None:
         self.storage = storage
         self.limits = limits
+        self.slots = slots or Slots(limits.concurrency)
         self.memory = Budget("memory", limits.memory_bytes)
         self.descriptors = Budget("descriptors", limits.descriptors)
         self.workers = Workers(limits.threads)

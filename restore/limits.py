@@ -9,6 +9,7 @@ import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from restore.errors import ResourceError, UsageError
 
@@ -21,6 +22,15 @@ DESCRIPTORS_KEPT_BACK = 1024
 MIN_CHUNK_DESCRIPTORS = 4
 """With fewer descriptors for chunk files a run would crawl, so it says so before it starts."""
 
+MAX_CONCURRENCY = 64
+"""Most chunks at once where their number adapts; who wants more for a link of many Gbit/s gives it."""
+
+DESCRIPTORS_PER_CHUNK = 4
+"""What one file of the backup needs at most: the pipes of a command."""
+
+BYTES_PER_CHUNK = 32 << 20
+"""What a chunk holds while it is read, at least: a part of 16 MiB, and as much of it unpacked."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -30,26 +40,34 @@ class Limits:
 
     Attributes:
         concurrency: chunks in progress at once; finished ones waiting for their turn make it twice as many.
+        max_concurrency: how far that number may grow; the same where it is fixed.
         memory_bytes: bytes over queued, in flight and decoded chunks; the oldest chunk may exceed it.
         descriptors: files of the backup open at once.
         threads: worker threads for CPU work and database writes.
     """
 
     concurrency: int
+    max_concurrency: int
     memory_bytes: int
     descriptors: int
     threads: int
 
 
-def limits_of_process(*, concurrency: int | None = None, memory_bytes: int | None = None) -> Limits:
+def limits_of_process(
+    *, concurrency: int | Literal["auto"] | None = None, memory_bytes: int | None = None
+) -> Limits:
     """The limits for this process, with what the user asked for in place of the defaults.
+
+    Args:
+        concurrency: chunks in progress at once; "auto" lets them grow, as far as the other bounds allow.
+        memory_bytes: bytes of chunks.
 
     Raises:
         UsageError: a value below 1.
         ResourceError: too few descriptors to work with.
     """
     for name, value in (("concurrent downloads", concurrency), ("memory budget", memory_bytes)):
-        if value is not None and value < 1:
+        if isinstance(value, int) and value < 1:
             raise UsageError(f"{name} must be at least 1", found=value)
     cpus = available_cpus()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -57,9 +75,15 @@ def limits_of_process(*, concurrency: int | None = None, memory_bytes: int | Non
     spare = descriptors - min(DESCRIPTORS_KEPT_BACK, descriptors // 2)
     if spare < MIN_CHUNK_DESCRIPTORS:
         raise ResourceError("too few file descriptors", found=soft, hint="raise the limit: ulimit -n 4096")
+    memory_bytes = memory_bytes or available_memory() // MEMORY_SHARE
+    floor = ceiling = concurrency if isinstance(concurrency, int) else cpus
+    if concurrency == "auto":
+        room = min(MAX_CONCURRENCY, spare // DESCRIPTORS_PER_CHUNK, memory_bytes // BYTES_PER_CHUNK)
+        ceiling = max(floor, room)
     return Limits(
-        concurrency=concurrency or cpus,
-        memory_bytes=memory_bytes or available_memory() // MEMORY_SHARE,
+        concurrency=floor,
+        max_concurrency=ceiling,
+        memory_bytes=memory_bytes,
         descriptors=spare,
         threads=cpus + 1,
     )

@@ -139,7 +139,7 @@ async def _restore(
     usage = start.usage
     pending = manifest.chunks[start.chunk :]
     async with OrderedStream(
-        pending, read, concurrency=run.fetcher.limits.concurrency, discard=lambda chunk: chunk.hold.release()
+        pending, read, concurrency=run.fetcher.slots, discard=lambda chunk: chunk.hold.release()
     ) as stream:
         index = start.chunk
         async for chunk in stream:

@@ -128,7 +128,7 @@ async def restore_transactions(
             return await _read_chunk(run, chunk, hold, last=wanted.last)
 
     async with OrderedStream(
-        chunks, read, concurrency=run.fetcher.limits.concurrency, discard=lambda chunk: chunk.hold.release()
+        chunks, read, concurrency=run.fetcher.slots, discard=lambda chunk: chunk.hold.release()
     ) as stream:
         async for chunk in stream:
             if position.count is None:

@@ -20,11 +20,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from restore.errors import RestoreError, UsageError
+from restore.errors import RestoreError
 from restore.flow.cancellation import CancelRequests
+from restore.flow.slots import Slots
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,7 +66,7 @@ class OrderedStream(Generic[T, R]):
         items: pulled one by one, each only when there is room to start it.
         work: makes one result. Leaving early cancels it, perhaps before its first step: what it owns it takes
             inside.
-        concurrency: how many may run at once.
+        concurrency: how many may run at once. Where `Slots` give fewer than run, those come to their end.
         discard: called with each finished result that the consumer never got (it left early, or another item
             failed), to release what the result holds. It must not raise.
 
@@ -84,26 +86,26 @@ class OrderedStream(Generic[T, R]):
         items: Iterable[T],
         work: Callable[[T], Awaitable[R]],
         *,
-        concurrency: int,
+        concurrency: int | Slots,
         discard: Callable[[R], object] | None = None,
     ) -> None:
-        if concurrency < 1:
-            raise UsageError("concurrency must be at least 1", found=concurrency)
         self._items = items
         self._work = work
-        self._concurrency = concurrency
+        self._slots = concurrency if isinstance(concurrency, Slots) else Slots(concurrency)
         self._discard = discard
         self._group = asyncio.TaskGroup()
         self._held: deque[asyncio.Task[R]] = deque()
-        # Set whenever a task ends, a task starts or a result is taken. Feeder and consumer share it, and each
-        # looks at its own condition, clears and waits without a suspension in between. No wake-up is lost:
-        # `set` wakes whoever already waits, whatever is cleared afterwards.
+        # Set whenever a task ends (which is also when more may run than before), a task starts or a result is
+        # taken. Feeder and consumer share it, and each looks at its own condition, clears and waits without a
+        # suspension in between. No wake-up is lost: `set` wakes whoever already waits, whatever is cleared
+        # afterwards.
         self._changed = asyncio.Event()
         self._started = self._delivered = self._peak_running = self._peak_held = 0
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
         self._requests = CancelRequests()
+        self._slots.begin()
         self._feeder = self._group.create_task(self._feed())
         self._feeder.add_done_callback(self._wake)
         return self
@@ -178,7 +180,7 @@ class OrderedStream(Generic[T, R]):
     async def _feed(self) -> None:
         for item in self._items:
             task = self._group.create_task(self._one(item))
-            task.add_done_callback(self._wake)
+            task.add_done_callback(self._on_end)
             self._held.append(task)
             self._started += 1
             self._peak_running = max(self._peak_running, self._running())
@@ -190,10 +192,13 @@ class OrderedStream(Generic[T, R]):
         return await self._work(item)
 
     async def _room(self) -> None:
-        max_held = HELD_PER_RUNNING * self._concurrency
-        while self._running() >= self._concurrency or len(self._held) >= max_held:
+        while not self._has_room():
             self._changed.clear()
             await self._changed.wait()
+
+    def _has_room(self) -> bool:
+        downloads = self._slots.downloads
+        return self._running() < downloads and len(self._held) < HELD_PER_RUNNING * downloads
 
     def _running(self) -> int:
         return sum(not task.done() for task in self._held)
@@ -201,6 +206,11 @@ class OrderedStream(Generic[T, R]):
     def _front(self) -> asyncio.Task[Any]:
         """What the consumer waits for: the oldest held task, or the feeder when none is held."""
         return self._held[0] if self._held else self._feeder
+
+    def _on_end(self, task: asyncio.Task[Any]) -> None:
+        ready = sum(1 for _ in takewhile(asyncio.Task.done, self._held))
+        self._slots.chunk_ended(running=self._running(), ready=ready)
+        self._wake(task)
 
     def _wake(self, _task: asyncio.Task[Any]) -> None:
         self._changed.set()

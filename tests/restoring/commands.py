@@ -19,7 +19,7 @@ from restore.report.result import Result
 from restore.sample.spec import SampleBackup
 from restore.storage.local import LocalFs
 
-LIMITS = Limits(concurrency=3, memory_bytes=64 << 20, descriptors=64, threads=3)
+LIMITS = Limits(concurrency=3, max_concurrency=3, memory_bytes=64 << 20, descriptors=64, threads=3)
 
 
 def request_of(
