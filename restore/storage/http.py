@@ -183,6 +183,7 @@ class HttpClient:
                     timeout=timeout,
                     proxy=self._proxy_for(url),
                 ) as response:
+                    _refuse_folder(response, handle)
                     whole = 200 <= response.status < 300
                     body = await _read_at_most(response, max_bytes if whole else MAX_ERROR_BYTES)
             if not whole:
@@ -356,6 +357,7 @@ async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules
     """The answer in `response`, once its head has been checked against what was asked for."""
     handle, start, length, pin = wanted.handle, wanted.start, wanted.length, wanted.pin
     status, headers = response.status, response.headers
+    _refuse_folder(response, handle)
     # A 200 that tells a range is one, though of the wrong status: rclone's S3 server answers so.
     if status == 206 or (status == 200 and "Content-Range" in headers):
         first, end, size = _range_of(headers, handle)
@@ -380,6 +382,14 @@ async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules
     if announced is not None and status != 416 and announced != str(end - start):
         raise _unasked("answer's length is not its range's", handle, end - start, announced)
     return _HttpAnswer(response, handle, told, start, end)
+
+
+def _refuse_folder(response: aiohttp.ClientResponse, handle: FileHandle) -> None:
+    """Lets no index pass for a file: servers lead to it from the folder's name without a slash."""
+    if not response.history or response.history[0].url.raw_path.endswith("/"):
+        return
+    if response.url.raw_path.endswith("/"):
+        raise MissingFileError("file is not there", file=handle, found="a folder")
 
 
 def _range_of(headers: Mapping[str, str], handle: FileHandle) -> tuple[int, int, int]:

@@ -33,8 +33,8 @@ class HttpOrigin(Origin):
 
     @property
     def identity(self) -> str:
-        """The URL."""
-        return self._base
+        """The URL, without a user's name or password."""
+        return str(URL(self._base, encoded=True).with_user(None))
 
     def get(
         self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
@@ -65,7 +65,7 @@ class HttpOrigin(Origin):
                 max_bytes=MAX_INDEX_BYTES,
             )
         except MissingFileError as error:
-            raise EmptyStorageError("storage holds no backup", file=f"{self._base}/{folder}/") from error
+            raise EmptyStorageError("storage holds no backup", file=f"{self.identity}/{folder}/") from error
         announced = response.headers.get("Content-Length")
         if announced is not None and announced != str(len(response.body)):
             raise TransientStorageError("index of the folder was cut short", file=folder)
