@@ -83,6 +83,11 @@ class RawClient:
         head = await self.head()
         return head, await self.body(head.length)
 
+    async def continued(self) -> None:
+        """Waits until the server wants the body."""
+        text = b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await self.body(len(text)) == text
+
     async def get(self, path: str, *lines: str) -> tuple[Head, bytes]:
         await self.ask(path, *lines)
         return await self.answer()
