@@ -25,6 +25,20 @@ from benchmarks.faults.server import FaultServer
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serves; every field of `FaultPlan` is a flag."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        parser.error(f"{options.folder} is no folder")
+    try:
+        plan = plan_of(options)
+    except ValueError as error:
+        parser.error(str(error))
+    server = FaultServer(options.folder, plan, port=options.port, page_size=options.page_size)
+    uvloop.run(_serve(server))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Parses the command's line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.faults",
         description=f"{__doc__}\n{FaultPlan.__doc__}",
@@ -35,21 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--page-size", type=int, default=1000, help="entries of an S3 listing's page, at most"
     )
-    plan_flags = parser.add_argument_group("faults")
+    faults = parser.add_argument_group("faults")
     hints = get_type_hints(FaultPlan)
     for field in fields(FaultPlan):
-        plan_flags.add_argument(
-            f"--{field.name.replace('_', '-')}", **_flag(hints[field.name], field.default)
-        )
-    options = parser.parse_args(arguments)
-    if not options.folder.is_dir():
-        parser.error(f"{options.folder} is no folder")
-    try:
-        plan = FaultPlan(**{field.name: getattr(options, field.name) for field in fields(FaultPlan)})
-    except ValueError as error:
-        parser.error(str(error))
-    server = FaultServer(options.folder, plan, port=options.port, page_size=options.page_size)
-    uvloop.run(_serve(server))
+        faults.add_argument(f"--{field.name.replace('_', '-')}", **_flag(hints[field.name], field.default))
+    return parser
+
+
+def plan_of(options: argparse.Namespace) -> FaultPlan:
+    """The plan that the flags say.
+
+    Raises:
+        ValueError: there can be no such plan.
+    """
+    return FaultPlan(**{field.name: getattr(options, field.name) for field in fields(FaultPlan)})
 
 
 def _flag(hint: Any, default: Any) -> dict[str, Any]:

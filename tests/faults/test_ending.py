@@ -8,15 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks.faults import FaultPlan, FaultServer, Kind, serve_in_thread
+from benchmarks.faults import FaultPlan, FaultServer, Kind, flags_of, serve_in_process, serve_in_thread
+from benchmarks.faults.__main__ import make_parser, plan_of
 from tests.faults.conftest import LARGE, SMALL
 from tests.faults.raw import RawClient, fill, until
 
@@ -105,45 +108,70 @@ def test_a_server_in_a_thread_ends_with_an_error_of_its_block(root: Path) -> Non
         raise KeyError
 
 
-@contextmanager
-def command(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m benchmarks.faults ARGUMENTS`, over when the block is."""
+def test_a_server_in_a_process_does_as_it_is_told_and_says_what_it_did(root: Path) -> None:
+    fill(root, {"bucket/changes": SMALL})
+    plan = FaultPlan(seed=3, flip=1, at=0.0, only="changes", retry_after=5, changed_content=True)
+    with serve_in_process(root, plan) as server:
+        with OPENER.open(f"{server.url}/bucket/changes") as answer:
+            assert answer.read() == bytes([SMALL[0] ^ 1]) + SMALL[1:]
+        with OPENER.open(f"{server.s3_endpoint}/bucket/small") as answer:
+            assert answer.read() == SMALL
+    counters = server.counters
+    assert (counters["requests"], counters["open"], counters["faults"]) == (2, 0, {Kind.FLIP: 1})
+
+
+def test_a_server_in_a_process_ends_with_an_error_of_its_block(root: Path) -> None:
+    with pytest.raises(KeyError), serve_in_process(root, FaultPlan()) as server:
+        raise KeyError
+    assert server.counters == {}
+    with pytest.raises(OSError):
+        OPENER.open(f"{server.url}/bucket/small")
+
+
+@given(
+    st.builds(
+        FaultPlan,
+        seed=st.integers(),
+        stall=st.floats(0, 1),
+        drip_rate=st.integers(1),
+        retry_after=st.none() | st.integers(0, 100),
+        changed_content=st.booleans(),
+        at=st.none() | st.floats(0, 1, exclude_max=True),
+        only=st.none() | st.from_regex("[a-z/.]+", fullmatch=True),
+    )
+)
+def test_flags_say_the_whole_plan(plan: FaultPlan) -> None:
+    assert plan_of(make_parser().parse_args(["folder", *flags_of(plan)])) == plan
+
+
+def run_command(*arguments: object, stopped_by: signal.Signals | None = None) -> Finished:
+    """Runs `python -m benchmarks.faults ARGUMENTS` to its end, or to a signal once it listens."""
     line = [sys.executable, "-m", "benchmarks.faults", *(str(argument) for argument in arguments)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            yield process
+            if stopped_by is not None:
+                assert process.stdout is not None
+                process.stdout.readline()
+                process.send_signal(stopped_by)
+            output, messages = process.communicate(timeout=60)
         finally:
             process.kill()
+    return Finished(process.returncode, output, messages)
+
+
+class Finished(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    output: bytes
+    messages: bytes
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_a_signal_and_says_what_it_did(root: Path, number: signal.Signals) -> None:
-    fill(root, {"bucket/changes": SMALL})
-    flags = [
-        "--seed",
-        3,
-        "--flip",
-        1,
-        "--at",
-        0,
-        "--only",
-        "changes",
-        "--retry-after",
-        5,
-        "--changed-content",
-    ]
-    with command(root, *flags) as process:
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        with OPENER.open(f"{told['url']}/bucket/changes") as answer:
-            assert answer.read() == bytes([SMALL[0] ^ 1]) + SMALL[1:]
-        with OPENER.open(f"{told['s3_endpoint']}/bucket/small") as answer:
-            assert answer.read() == SMALL
-        process.send_signal(number)
-        output, messages = process.communicate(timeout=60)
-    assert (process.returncode, messages) == (0, b"")
-    counters = json.loads(output)
-    assert (counters["requests"], counters["open"], counters["faults"]) == (2, 0, {Kind.FLIP: 1})
+def test_the_command_ends_well_at_a_signal(root: Path, number: signal.Signals) -> None:
+    finished = run_command(root, stopped_by=number)
+    assert (finished.status, finished.messages) == (0, b"")
+    assert json.loads(finished.output)["requests"] == 0
 
 
 @pytest.mark.parametrize(
@@ -156,14 +184,12 @@ def test_the_command_serves_until_a_signal_and_says_what_it_did(root: Path, numb
     ],
 )
 def test_the_command_refuses_a_plan_that_cannot_be(root: Path, flags: list[str], said: bytes) -> None:
-    with command(root, *flags) as process:
-        _, messages = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert said in messages
+    finished = run_command(root, *flags)
+    assert finished.status == 2
+    assert said in finished.messages
 
 
 def test_the_command_refuses_a_folder_that_is_not_there(root: Path) -> None:
-    with command(root / "missing") as process:
-        _, messages = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert b"is no folder" in messages
+    finished = run_command(root / "missing")
+    assert finished.status == 2
+    assert b"is no folder" in finished.messages
