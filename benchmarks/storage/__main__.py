@@ -51,7 +51,7 @@ def main() -> None:
     goals = [goal for goal in GOALS if not options.only or goal.number in options.only]
     contests = _contests(goals, with_information=not options.only)
     root = options.folder / "served"
-    for kind in {work.kind for work, _ in contests}:
+    for kind in dict.fromkeys(work.kind for work, _ in contests):
         make_objects(root, kind, scale=options.scale)
     memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder, serving(root, Path(folder)) as servers:

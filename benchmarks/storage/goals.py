@@ -74,7 +74,7 @@ class Figure:
 
 
 RATE = Figure("MB/s", lambda run: run.size / run.seconds / 1e6)
-READING_CPU = Figure("CPU s", lambda run: run.reading_cpu_seconds)
+CPU_SECONDS = Figure("CPU s", lambda run: run.cpu_seconds)
 CPU_PER_GB = Figure("CPU s/GB", lambda run: run.cpu_seconds / run.size * 1e9)
 PEAK_MB = Figure("peak MB", lambda run: run.peak_bytes / 1e6)
 DESCRIPTORS = Figure("descriptors", lambda run: float(run.peak_descriptors))
@@ -141,7 +141,7 @@ GOALS = (
     Goal("G6", RATE, (FETCH_SMALL, OURS), (FETCH_SMALL, SOCKETS), 0.35, 0.6),
     Goal("G7", RATE, (TLS_LARGE, OURS), (TLS_LARGE, CURL_PARALLEL), 0.55, 1.0),
     Goal("G7", RATE, (TLS_SMALL, OURS), (TLS_SMALL, CURL_PARALLEL), 0.5, 1.0),
-    Goal("G8", READING_CPU, (FETCH_TINY, OURS), (FETCH_TINY, AIOHTTP), 1.5, 1.0, at_most=True),
+    Goal("G8", CPU_SECONDS, (FETCH_TINY, OURS), (FETCH_TINY, AIOHTTP), 1.5, 1.0, at_most=True),
     Goal(
         "G9", CPU_PER_GB, (GUNZIP_LARGE, OURS), (GUNZIP_LARGE, CURL_GZIP), 0.40, 0.28,
         at_most=True,

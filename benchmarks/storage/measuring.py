@@ -1,8 +1,8 @@
 """Runs one program, and measures it from outside.
 
-Programs of ours tell the bytes and seconds of their reading as one JSON line (`Reading`): so their imports,
-0.3 s for aiohttp, do not count as reading. Of all other programs the whole run counts. CPU seconds and the
-peak of memory are the whole process's, as the kernel knows them.
+Programs of ours tell the bytes and the seconds of their reading as one JSON line (`Reading`): so the start of
+the interpreter and imports, 0.3 s for aiohttp, do not count as reading. Of all other programs the whole run
+counts. The peak of memory is always the whole process's, as the kernel knows it.
 """
 
 from __future__ import annotations
@@ -35,15 +35,13 @@ class Measured:
     Attributes:
         size: bytes that it read, unpacked where it unpacks.
         seconds: that the reading took.
-        reading_cpu_seconds: CPU time of it; of a program that tells nothing, of the whole run.
-        cpu_seconds: of the process and its children, from start to end.
+        cpu_seconds: of the process and its children meanwhile.
         peak_bytes: resident at most, in the largest process.
         peak_descriptors: open at once in the process, as far as was seen.
     """
 
     size: int
     seconds: float
-    reading_cpu_seconds: float
     cpu_seconds: float
     peak_bytes: int
     peak_descriptors: int
@@ -98,12 +96,10 @@ def measure(command: Sequence[str], environment: Mapping[str, str], *, size: int
             sys.exit(f"{' '.join(command)} exited {process.returncode}:\n{messages.read().decode()}")
         output.seek(0)
         told = json.loads(output.read()) if tells else {}
-    cpu_seconds = usage.ru_utime + usage.ru_stime
     measured = Measured(
         told.get("size", size),
         told.get("seconds", seconds),
-        told.get("cpu_seconds", cpu_seconds),
-        cpu_seconds,
+        told.get("cpu_seconds", usage.ru_utime + usage.ru_stime),
         usage.ru_maxrss << 10,
         descriptors.peak,
     )

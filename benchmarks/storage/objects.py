@@ -119,7 +119,7 @@ def _content_size(kind: Kind) -> int:
     """Bytes of content that gzip packs into a little less than the kind's size."""
     probe = min(2 * kind.size, 1 << 20)
     packed = len(gzip.compress(_content(probe, kind.name), 6))
-    return int(probe / packed * kind.size * (0.99 if kind.size > 64 << 10 else 0.9))
+    return int(probe / packed * kind.size * (0.98 if kind.size > 64 << 10 else 0.9))
 
 
 def _content(size: int, seed: str) -> bytes:
