@@ -1,0 +1,83 @@
+"""Where a backup lies, as a URL says it: `s3://bucket/prefix`, `gs://…`, `https://host/path`, `file:///folder`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+from urllib.parse import unquote, urlsplit
+
+from restore.errors import UsageError
+
+Scheme: TypeAlias = Literal["file", "http", "https", "s3", "gs"]
+
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
+BUCKETS: tuple[Scheme, ...] = ("s3", "gs")
+"""Those whose first part names a bucket; only they have credentials and an endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A backup's place.
+
+    Attributes:
+        scheme: how it is reached.
+        bucket: bucket, or host with its port; empty for a folder.
+        prefix: folder below it, without slashes at its ends (a local folder's begins with one).
+        endpoint: URL of the service, where it is not the usual one.
+        region: of the bucket, where it is known.
+        anonymous: whether requests are unsigned; None where that depends on there being credentials.
+        path_style: whether the bucket is named in the path; None where that depends on bucket and endpoint.
+    """
+
+    scheme: Scheme
+    bucket: str
+    prefix: str
+    endpoint: str | None = None
+    region: str | None = None
+    anonymous: bool | None = None
+    path_style: bool | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL, without a slash at its end."""
+        return "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.prefix))).rstrip("/")
+
+
+def parse_place(text: str) -> Place:
+    """The place of a URL.
+
+    Raises:
+        UsageError: it is no URL of a place, or has parts that a place cannot have.
+    """
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # read, since it is checked only then
+    except ValueError as error:
+        raise _wrong(text, str(error)) from error
+    scheme = next((known for known in SCHEMES if known == parts.scheme), None)
+    if scheme is None:
+        raise _wrong(text, f"begins with {parts.scheme}:" if parts.scheme else "no scheme")
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            "storage URL must not hold a name or password",
+            hint="they would show in logs; give credentials in the ways of the storage's own tools",
+        )
+    if parts.query or parts.fragment:
+        raise _wrong(text, "has a query or a fragment")
+    if scheme == "file":
+        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+            raise _wrong(text, "no absolute folder")
+        return Place(scheme, "", unquote(parts.path))
+    if not parts.netloc:
+        raise _wrong(text, "no bucket" if scheme in BUCKETS else "no host")
+    # What stands behind a bucket is a key, letter by letter; behind a host it is a path as the server reads it.
+    prefix = text.split("://", 1)[1].partition("/")[2]
+    if scheme in BUCKETS and "//" in prefix.strip("/"):
+        raise _wrong(text, "has an empty part")
+    return Place(scheme, parts.netloc, prefix.strip("/"))
+
+
+def _wrong(text: str, found: str) -> UsageError:
+    known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+    return UsageError("storage URL cannot be used", expected=f"one of {known}", found=f"{text} ({found})")
