@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from restore.report.meter import ALL, Meter
+from restore.report.figures import ALL
+from restore.report.link import Link
+from restore.report.meter import Meter
 from restore.report.progress import Clock
 
 EDGE = 4
@@ -25,10 +27,14 @@ _LAYOUTS = ((20, ALL), (20, 3), (10, 3), (10, 2), (10, 1), (0, 1), (0, 0))
 
 
 class Bars:
-    """One row for each phase under way; figures are made anew at each drawing, so that a stall shows."""
+    """One row for each phase under way, and one for the transfers, if there are any.
 
-    def __init__(self, stream: TextIO, *, clock: Clock) -> None:
+    Figures are made anew at each drawing, so that a stall shows.
+    """
+
+    def __init__(self, stream: TextIO, link: Link, *, clock: Clock) -> None:
         self._console = Console(file=stream)
+        self._link = link
         self._clock = clock
         self._meters: dict[str, Meter] = {}
         self._live: Live | None = None
@@ -76,6 +82,8 @@ class Bars:
             if meter.has_moved:
                 self.say(progress_row(meter, now=self._clock(), columns=self._columns, bar=""))
         self._meters.clear()
+        if self._link.has_moved:
+            self.say(f"link: {self._link.summary()}")
 
     @property
     def _columns(self) -> int:
@@ -92,6 +100,8 @@ class Bars:
         # A copy: rich draws in a thread of its own.
         meters, now, columns = tuple(self._meters.values()), self._clock(), self._columns
         rows = [progress_row(meter, now=now, columns=columns, bar=bar) for meter in meters]
+        if self._link.has_moved:
+            rows.append(link_row(self._link, now=now, columns=columns))
         return Text("\n".join(rows), no_wrap=True, overflow="crop")
 
 
@@ -108,6 +118,16 @@ def progress_row(meter: Meter, *, now: float, columns: int, bar: str) -> str:
     for bar_columns, detail in _LAYOUTS:
         drawn = _bar(meter.fraction, bar_columns, bar) if bar else ""
         row = "  ".join(filter(None, (meter.phase, drawn, meter.progress(now, detail=detail))))
+        if len(row) <= columns:
+            break
+    return row[: max(0, columns)]
+
+
+def link_row(link: Link, *, now: float, columns: int) -> str:
+    """The transfers, in at most `columns`."""
+    row = ""
+    for detail in (2, 1, 0):
+        row = f"link  {link.progress(now, detail=detail)}"
         if len(row) <= columns:
             break
     return row[: max(0, columns)]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+ALL = 4
+"""Detail of every figure; each one less leaves a figure out, the least important first."""
+
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -21,7 +26,9 @@ def show_count(count: int, units: str) -> str:
 
 def unit_of(count: float, units: str) -> str:
     """The name of `count` things, given in the plural."""
-    return units.removesuffix("s") if count == 1 else units
+    if count != 1:
+        return units
+    return f"{units[:-3]}y" if units.endswith("ies") else units.removesuffix("s")
 
 
 def show_seconds(seconds: float) -> str:
@@ -31,3 +38,8 @@ def show_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def joined(figures: Iterable[tuple[int, str]], *, detail: int = ALL) -> str:
+    """One line of the texts whose number, how little they matter, is within `detail`."""
+    return ", ".join(text for importance, text in figures if importance <= detail)

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from restore.report.events import Advanced, PhaseStarted
-from restore.report.figures import show_bytes, show_count, show_seconds, unit_of
-
-RATE_SECONDS = 30.0
-"""Rates are over this window: calm over chunks of unequal size, and yet a stall is seen soon."""
-
-ALL = 4
-"""Detail of every figure; each one less leaves a figure out, the least important first."""
+from restore.report.figures import ALL, joined, show_bytes, show_count, show_seconds, unit_of
+from restore.report.window import Window
 
 
 class Meter:
-    """The figures of one phase.
-
-    Bounds: one sample for each event of the last `RATE_SECONDS`, at most 256.
-    """
+    """The figures of one phase."""
 
     def __init__(self, start: PhaseStarted, *, now: float) -> None:
         self.phase = start.phase
         self.total = start.total
-        self.done = start.done
         self._unit = start.unit
         self._done_before = start.done
-        self._size = 0
         self.started = now
-        self._samples: deque[tuple[float, int, int]] = deque([(now, start.done, 0)], maxlen=256)
+        self._items = Window(start.done, now=now)
+        self._bytes = Window(now=now)
+
+    @property
+    def done(self) -> int:
+        """Units that are done, by an earlier run too."""
+        return self._items.total
 
     @property
     def has_moved(self) -> bool:
         """Whether there is anything to tell of it."""
-        return self.done > 0 or self._size > 0
+        return self.done > 0 or self._bytes.total > 0
 
     @property
     def fraction(self) -> float | None:
@@ -44,19 +38,12 @@ class Meter:
 
     def advance(self, event: Advanced, *, now: float) -> None:
         """Adds what `event` tells."""
-        self.done += event.items
-        self._size += event.size
-        self._samples.append((now, self.done, self._size))
-        while len(self._samples) > 2 and now - self._samples[1][0] >= RATE_SECONDS:
-            self._samples.popleft()
+        self._items.add(event.items, now=now)
+        self._bytes.add(event.size, now=now)
 
     def rates(self, now: float) -> tuple[float, float]:
         """Units and bytes a second over the window that ends at `now`."""
-        then, done, size = self._samples[0]
-        seconds = now - then
-        if seconds <= 0:
-            return 0.0, 0.0
-        return (self.done - done) / seconds, (self._size - size) / seconds
+        return self._items.rate(now), self._bytes.rate(now)
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds to the end at the present rate; None while that cannot be said."""
@@ -76,24 +63,20 @@ class Meter:
             figures.append((2, f"{self.done:,} of {show_count(self.total, self._unit)}"))
         if self.total:
             figures.append((0, f"{100 * self.done // self.total} %"))
-        if self._size:  # not every phase reads files
-            figures.append((3, show_bytes(self._size)))
+        if self._bytes.total:  # not every phase reads files
+            figures.append((3, show_bytes(self._bytes.total)))
         figures.append((1, f"{rate:,.0f} {unit_of(round(rate), self._unit)}/s"))
-        if self._size:
+        if self._bytes.total:
             figures.append((4, f"{show_bytes(byte_rate)}/s"))
         figures.append((0, f"ETA {'unknown' if left is None else show_seconds(left)}"))
-        return _joined(figures, detail)
+        return joined(figures, detail=detail)
 
     def summary(self, now: float, *, detail: int = ALL) -> str:
         """The figures of a phase that ended, as many as `detail` allows."""
         figures = [(0, show_count(self.done, self._unit))]
         if self._done_before:
             figures.append((2, f"{self._done_before:,} of them from an earlier run"))
-        if self._size:
-            figures.append((1, show_bytes(self._size)))
+        if self._bytes.total:
+            figures.append((1, show_bytes(self._bytes.total)))
         figures.append((0, show_seconds(now - self.started)))
-        return _joined(figures, detail)
-
-
-def _joined(figures: list[tuple[int, str]], detail: int) -> str:
-    return ", ".join(text for importance, text in figures if importance <= detail)
+        return joined(figures, detail=detail)

@@ -1,6 +1,7 @@
 """Shows events to the operator: rows with bars on a terminal, elsewhere a line every few seconds.
 
-Both forms print the same figures, made by `Meter`; a phase in which nothing was to do ends without a line.
+Both forms print the same figures, made by `Meter` and `Link`; a phase in which nothing was to do ends without
+a line.
 Whatever happens to the stream, the run goes on: a restore of hours must not end because the reader of its
 progress went away.
 """
@@ -14,7 +15,11 @@ from contextlib import closing, contextmanager, suppress
 from typing import Protocol, TextIO
 
 from restore.report.events import Advanced, Event, Notice, PhaseFinished, PhaseStarted, Report
+from restore.report.link import Link, sentence
 from restore.report.meter import Meter
+
+NOTE_SECONDS = 60.0
+"""Between two sentences of one kind about transfers: the figures count those in between."""
 
 LINE_SECONDS = 5.0
 """Between two lines of one phase: a log of a day stays readable, a stall is seen soon."""
@@ -37,12 +42,16 @@ class Display(Protocol):
     def say(self, text: str) -> None:
         """A sentence to read."""
 
+    def close(self) -> None:
+        """The run ended, well or not."""
+
 
 class Lines:
     """Whole lines: the end of every phase, and its figures every `LINE_SECONDS` until then."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, link: Link) -> None:
         self._stream = stream
+        self._link = link
         self._next_line: dict[str, float] = {}
 
     def start(self, meter: Meter) -> None:
@@ -53,7 +62,8 @@ class Lines:
         """Prints the figures if the last line is old enough."""
         if now >= self._next_line[meter.phase]:
             self._next_line[meter.phase] = now + LINE_SECONDS
-            self.say(f"{meter.phase}: {meter.progress(now)}")
+            link = f"; link {self._link.progress(now)}" if self._link.has_moved else ""
+            self.say(f"{meter.phase}: {meter.progress(now)}{link}")
 
     def finish(self, meter: Meter, *, now: float) -> None:
         """Prints the summary, if there is anything to tell."""
@@ -66,37 +76,58 @@ class Lines:
             self._stream.write(text + "\n")
             self._stream.flush()
 
+    def close(self) -> None:
+        """Prints what the transfers came to, if there were any."""
+        if self._link.has_moved:
+            self.say(f"link: {self._link.summary()}")
 
-def make_report(display: Display, *, clock: Clock = time.monotonic) -> Report:
-    """A `Report` that keeps a meter for each phase and shows it on `display`."""
-    meters: dict[str, Meter] = {}
 
-    def report(event: Event) -> None:
-        now = clock()
+class Progress:
+    """A `Report` that keeps the figures of phases and transfers, and shows them on `display`."""
+
+    def __init__(self, display: Display, link: Link, *, clock: Clock = time.monotonic) -> None:
+        self._display = display
+        self._link = link
+        self._clock = clock
+        self._meters: dict[str, Meter] = {}
+        self._next_note: dict[type[Event], float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Shows `event`, or counts it."""
+        now = self._clock()
         match event:
             case PhaseStarted():
-                meters[event.phase] = Meter(event, now=now)
-                display.start(meters[event.phase])
+                meter = self._meters[event.phase] = Meter(event, now=now)
+                self._display.start(meter)
             case Advanced():
-                meters[event.phase].advance(event, now=now)
-                display.update(meters[event.phase], now=now)
+                self._meters[event.phase].advance(event, now=now)
+                self._display.update(self._meters[event.phase], now=now)
             case PhaseFinished():
-                display.finish(meters.pop(event.phase), now=now)
+                self._display.finish(self._meters.pop(event.phase), now=now)
             case Notice():
-                display.say(f"{'warning' if event.warning else 'note'}: {event.text}")
-            case _:
-                pass  # Durable: for those who resume, not for those who watch
+                self._display.say(f"{'warning' if event.warning else 'note'}: {event.text}")
+            case _:  # perhaps of a transfer
+                self._link.take(event, now=now)
+                self._note(event, now=now)
 
-    return report
+    def _note(self, event: Event, *, now: float) -> None:
+        text = sentence(event)
+        if text is not None and now >= self._next_note.get(type(event), now):
+            self._next_note[type(event)] = now + NOTE_SECONDS
+            self._display.say(f"note: {text}")
 
 
 @contextmanager
 def open_progress(stream: TextIO) -> Iterator[Report]:
     """Shows a run on `stream`: rows with bars where it is a terminal, lines elsewhere."""
+    link = Link(now=time.monotonic())
+    with closing(_display(stream, link)) as display:
+        yield Progress(display, link)
+
+
+def _display(stream: TextIO, link: Link) -> Display:
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from restore.report.bars import Bars
 
-        with closing(Bars(stream, clock=time.monotonic)) as bars:
-            yield make_report(bars)
-    else:
-        yield make_report(Lines(stream))
+        return Bars(stream, link, clock=time.monotonic)
+    return Lines(stream, link)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import os
 import pty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore.report.bars import progress_row, summary_line
-from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted, Report
+from restore.report.bars import link_row, progress_row, summary_line
+from restore.report.events import (
+    Advanced,
+    ConcurrencyChanged,
+    Event,
+    Hedged,
+    Notice,
+    PhaseFinished,
+    PhaseStarted,
+    Received,
+    Report,
+    Retried,
+    Stalled,
+    Throttled,
+)
+from restore.report.link import Link
 from restore.report.meter import Meter
 from restore.report.progress import open_progress
 
@@ -131,6 +145,55 @@ def test_no_row_is_wider_than_its_columns(
 ) -> None:
     meter = meter_of(phase, "items", total=total, done=done, size=size, seconds=seconds)
     assert len(progress_row(meter, now=seconds, columns=columns, bar="█░")) <= max(0, columns)
+
+
+def link_of(events: Iterable[Event], *, seconds: float) -> Link:
+    """Transfers after `seconds`."""
+    link = Link(now=0)
+    for event in events:
+        link.take(event, now=seconds)
+    return link
+
+
+TROUBLES: tuple[Event, ...] = (
+    Received(852 << 20),
+    *[Retried("a/b", "reset", attempt=2, wait=0.1)] * 12,
+    Stalled("a/b", 10.0),
+    *[Hedged("a/b", 1 << 20)] * 3,
+    *[Throttled(5.0)] * 2,
+    ConcurrencyChanged(16, "goodput grows"),
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (96, "link  85.2 MiB/s, 12 retries, 1 stall, 3 hedges, 2 throttles, 16 downloads"),
+        (56, "link  85.2 MiB/s, 12 retries, 1 stall, 2 throttles"),
+        (36, "link  85.2 MiB/s"),
+        (10, "link  85.2"),
+        (-1, ""),
+    ],
+)
+def test_the_row_of_transfers_fits(columns: int, row: str) -> None:
+    assert link_row(link_of(TROUBLES, seconds=10), now=10, columns=columns) == row
+
+
+def test_without_troubles_there_is_only_the_rate() -> None:
+    assert link_row(link_of([Received(1024)], seconds=1), now=1, columns=96) == "link  1.0 KiB/s"
+
+
+def test_transfers_have_a_row_below_the_phases_and_end_as_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with terminal(monkeypatch) as (found, report):
+        report(PhaseStarted("state snapshot", "items", 4))
+        report(Received(3 << 20))
+        report(Stalled("a/b", 10.0))
+        report(Advanced("state snapshot", 4, 1024))
+        report(PhaseStarted("transactions", "transactions"))
+        report(PhaseFinished("state snapshot"))  # draws the rows that stay
+    assert "transactions  0 transactions, 0 transactions/s, ETA unknown\r\nlink  " in found.text
+    assert found.text.index("note: no progress in 10.0 s") < found.text.rindex("link  ")
+    assert found.text.rstrip().endswith("link: 3.0 MiB, 1 stall")
 
 
 def test_the_line_of_a_long_phase_fits_80_columns() -> None:

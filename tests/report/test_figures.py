@@ -22,9 +22,18 @@ def test_bytes_have_a_binary_unit(size: int, text: str) -> None:
     assert show_bytes(size) == text
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2000, "2,000 epochs")])
-def test_one_thing_is_singular(count: int, text: str) -> None:
-    assert show_count(count, "epochs") == text
+@pytest.mark.parametrize(
+    ("count", "units", "text"),
+    [
+        (0, "epochs", "0 epochs"),
+        (1, "epochs", "1 epoch"),
+        (2000, "epochs", "2,000 epochs"),
+        (1, "retries", "1 retry"),
+        (2, "retries", "2 retries"),
+    ],
+)
+def test_one_thing_is_singular(count: int, units: str, text: str) -> None:
+    assert show_count(count, units) == text
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,24 @@ import pty
 
 import pytest
 
-from restore.report.events import Advanced, Durable, Notice, PhaseFinished, PhaseStarted, Report
-from restore.report.meter import RATE_SECONDS, Meter
-from restore.report.progress import LINE_SECONDS, Lines, make_report, open_progress
+from restore.report.events import (
+    Advanced,
+    ConcurrencyChanged,
+    Durable,
+    Event,
+    Notice,
+    PhaseFinished,
+    PhaseStarted,
+    Received,
+    Report,
+    Retried,
+    Stalled,
+    Throttled,
+)
+from restore.report.link import Link
+from restore.report.meter import Meter
+from restore.report.progress import LINE_SECONDS, NOTE_SECONDS, Lines, Progress, open_progress
+from restore.report.window import RATE_SECONDS
 
 MEBIBYTE = 1 << 20
 
@@ -37,7 +52,8 @@ def log() -> io.StringIO:
 
 @pytest.fixture
 def report(log: io.StringIO, clock: FakeClock) -> Report:
-    return make_report(Lines(log), clock=clock)
+    link = Link(now=clock.now)
+    return Progress(Lines(log, link), link, clock=clock)
 
 
 def test_a_line_comes_every_few_seconds(report: Report, log: io.StringIO, clock: FakeClock) -> None:
@@ -101,6 +117,66 @@ def test_notices_are_printed_at_once_and_durable_steps_not(report: Report, log: 
     assert log.getvalue() == "note: metadata is read directly\nwarning: nobody vouches for this\n"
 
 
+def test_lines_tell_of_transfers_once_there_are_any(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(PhaseStarted("state snapshot", "items", 1000))
+    report(ConcurrencyChanged(8, "two CPUs"))
+    clock.now += LINE_SECONDS
+    report(Advanced("state snapshot", 100, 0))
+    report(Received(40 * MEBIBYTE))
+    report(Retried("a/b", "reset", attempt=2, wait=0.1))
+    clock.now += LINE_SECONDS
+    report(Advanced("state snapshot", 100, 0))
+    _note, before, after = log.getvalue().splitlines()
+    assert before == "state snapshot: 100 of 1,000 items, 10 %, 20 items/s, ETA 45.0 s"
+    assert after.endswith("20 %, 20 items/s, ETA 40.0 s; link 4.0 MiB/s, 1 retry, 8 downloads")
+
+
+@pytest.mark.parametrize(
+    ("event", "note"),
+    [
+        (Stalled("a/b", 10.0), "note: no progress in 10.0 s, tried anew: a/b"),
+        (Throttled(5.0), "note: storage asks to slow down: nothing is requested for 5.0 s"),
+        (ConcurrencyChanged(4, "throttled"), "note: 4 downloads at once from now on: throttled"),
+    ],
+)
+def test_troubles_are_told_but_not_more_than_once_a_minute(
+    report: Report, log: io.StringIO, clock: FakeClock, event: Event, note: str
+) -> None:
+    for _ in range(int(2 * NOTE_SECONDS)):  # one a second
+        report(event)
+        clock.now += 1
+    assert log.getvalue().splitlines() == [note, note]
+
+
+def test_one_trouble_does_not_hide_another(report: Report, log: io.StringIO) -> None:
+    report(Stalled("a/b", 10.0))
+    report(Throttled(5.0))
+    assert len(log.getvalue().splitlines()) == 2
+
+
+def test_what_is_only_counted_has_no_sentence(report: Report, log: io.StringIO) -> None:
+    report(Received(1))
+    report(Retried("a/b", "reset", attempt=2, wait=0.1))
+    assert log.getvalue() == ""
+
+
+def test_a_run_ends_with_what_its_transfers_came_to(log: io.StringIO) -> None:
+    with open_progress(log) as report:
+        report(Received(3 * MEBIBYTE))
+        report(Retried("a/b", "reset", attempt=2, wait=0.1))
+        report(Retried("a/b", "reset", attempt=3, wait=0.2))
+    assert log.getvalue() == "link: 3.0 MiB, 2 retries\n"
+
+
+def test_a_run_without_transfers_says_nothing_of_them(log: io.StringIO) -> None:
+    with open_progress(log) as report:
+        report(ConcurrencyChanged(4, "as asked for"))
+        report(Durable("mark"))
+    assert "link" not in log.getvalue()
+
+
 def test_without_a_total_there_is_no_eta(clock: FakeClock) -> None:
     meter = Meter(PhaseStarted("any", "items"), now=clock.now)
     meter.advance(Advanced("any", 5, 0), now=clock.now + 1)
@@ -139,7 +215,8 @@ class BrokenStream(io.StringIO):
 
 
 def test_a_reader_that_went_away_does_not_end_the_run() -> None:
-    make_report(Lines(BrokenStream()))(Notice("nobody reads this"))
+    link = Link(now=0)
+    Progress(Lines(BrokenStream(), link), link)(Notice("nobody reads this"))
 
 
 def test_a_closed_stream_does_not_end_the_run(log: io.StringIO, report: Report) -> None:

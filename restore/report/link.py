@@ -1,0 +1,62 @@
+"""The figures of all transfers of a run: what comes over the network, and what goes wrong there."""
+
+from __future__ import annotations
+
+from restore.report.events import ConcurrencyChanged, Event, Received, Stalled, Throttled
+from restore.report.figures import ALL, joined, show_bytes, show_count, show_seconds
+from restore.report.tally import Tally
+from restore.report.window import Window
+
+
+class Link:
+    """The figures of a run's transfers; nothing moves where the storage is a folder of this machine."""
+
+    def __init__(self, *, now: float) -> None:
+        self._tally = Tally()
+        self._received = Window(now=now)
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether there is anything to tell of it."""
+        tally = self._tally
+        return any((tally.received, tally.retries, tally.stalls, tally.throttles))
+
+    def take(self, event: Event, *, now: float) -> None:
+        """Adds what `event` tells."""
+        self._tally(event)
+        if isinstance(event, Received):
+            self._received.add(event.size, now=now)
+
+    def progress(self, now: float, *, detail: int = ALL) -> str:
+        """The figures so far, as many as `detail` allows."""
+        figures = [(0, f"{show_bytes(self._received.rate(now))}/s"), *self._counts()]
+        if self._tally.concurrency is not None:
+            figures.append((2, show_count(self._tally.concurrency, "downloads")))
+        return joined(figures, detail=detail)
+
+    def summary(self) -> str:
+        """The figures of a run that ended."""
+        return joined([(0, show_bytes(self._tally.received)), *self._counts()])
+
+    def _counts(self) -> list[tuple[int, str]]:
+        tally = self._tally
+        counts = (
+            (1, tally.retries, "retries"),
+            (1, tally.stalls, "stalls"),
+            (2, tally.hedges, "hedges"),
+            (1, tally.throttles, "throttles"),
+        )
+        return [(importance, show_count(count, name)) for importance, count, name in counts if count]
+
+
+def sentence(event: Event) -> str | None:
+    """What the operator should read of `event`; None where the figures are enough."""
+    match event:
+        case Stalled():
+            return f"no progress in {show_seconds(event.seconds)}, tried anew: {event.file}"
+        case Throttled():
+            return f"storage asks to slow down: nothing is requested for {show_seconds(event.seconds)}"
+        case ConcurrencyChanged():
+            return f"{show_count(event.downloads, 'downloads')} at once from now on: {event.reason}"
+        case _:
+            return None
