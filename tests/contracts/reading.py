@@ -31,6 +31,12 @@ UNSAFE_HANDLES = [
     "abc/.", "abc/", "abc\x00def", "abc\ndef", "abc\\..\\def", "abc/\x1b[31m", "abc/\udc80",
 ]  # fmt: skip
 
+ODD_HANDLES = [
+    "abc.0000/a b+c%25d?e=f&g#h.chunk", "abc.0000/naïve ☃.chunk", "abc.0000/a:b@c;d,e'f\"g(h)!$*~",
+    "%2e%2e/%00", "metadata/index of", "abc.0000/-.chunk",
+]  # fmt: skip
+"""Nobody writes such names, and a manifest may have them."""
+
 LINE = '{"TransactionBackup":{"first_version":0,"last_version":0,"manifest":"a.0000/transaction.manifest"}}'
 
 CLOSING_SECONDS = 10.0

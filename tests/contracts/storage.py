@@ -114,6 +114,7 @@ class StorageContract(ReadingContract):
 
     async def test_nothing_remains_of_a_file_whose_block_fails(self, storage: Storage) -> None:
         await storage.create_backup("abc.0000")
+        assert not await self.is_there(storage, "abc.0000/one.chunk")  # a connection that stays open
         before = Unchanged()
         for error in (OSError("not the storage's"), RestoreError("not the storage's"), ValueError("x")):
             with pytest.raises(type(error)) as caught:

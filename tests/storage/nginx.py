@@ -5,12 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import shutil
-import socket
 import ssl
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-START_SECONDS = 10.0
+from tests.storage.serving import free_ports, serving
 
 CONFIG = """
 daemon off;
@@ -80,38 +76,6 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
             f"https://127.0.0.1:{tls}",
             ssl.create_default_context(cafile=str(prefix / "certificate.pem")),
         )
-
-
-@contextmanager
-def serving(command: list[str], port: int) -> Iterator[None]:
-    """Runs a server during the block, which begins when it listens."""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not is_listening(port):
-                assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
-                assert time.monotonic() < deadline, f"{command[0]} does not listen"
-                time.sleep(0.01)
-            yield
-        finally:
-            process.kill()
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on: all are held until the last is found, so they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def make_certificate(certificate: Path, key: Path) -> None:

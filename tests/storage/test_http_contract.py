@@ -14,16 +14,10 @@ from restore.storage.base import FileHandle, Storage
 from restore.storage.http import HttpClient
 from restore.storage.http_origin import HttpOrigin
 from restore.storage.remote import RemoteStorage
-from tests.contracts.reading import OpenStorage, PlaceFile, ReadingContract, get
+from tests.contracts.reading import ODD_HANDLES, OpenStorage, PlaceFile, ReadingContract, get
 from tests.storage.nginx import Nginx, nginx
 
 __all__ = ["nginx"]
-
-ODD_HANDLES = [
-    "abc.0000/a b+c%25d?e=f&g#h.chunk", "abc.0000/naïve ☃.chunk", "abc.0000/a:b@c;d,e'f\"g(h)!$*~",
-    "%2e%2e/%00", "metadata/index of", "abc.0000/-.chunk",
-]  # fmt: skip
-"""Nobody writes such names, and a manifest may have them."""
 
 
 class NginxContract(ReadingContract):
