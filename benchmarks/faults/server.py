@@ -123,11 +123,11 @@ class FaultServer:
         self._failures: list[BaseException] = []
 
     async def __aenter__(self) -> Self:
+        self._began = self._clock()
         self._listener = socket.create_server(("127.0.0.1", self._port), backlog=_BACKLOG)
         self._listener.settimeout(0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.s3_endpoint = self.url + S3_ROOT.rstrip("/")
-        self._began = self._clock()
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._accept)
         return self
 
