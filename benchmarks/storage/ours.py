@@ -44,7 +44,7 @@ async def _read_all(options: argparse.Namespace) -> None:
     names = iter(options.names.read_text().splitlines())
     async with HttpClient(report=silent) as client:
         remote = RemoteStorage(await _origin(options, client), report=silent)
-        storage = Gzipped(remote) if options.unpack else remote
+        storage = Gzipped(remote, packs=False) if options.unpack else remote
         memory = Budget("memory", MEMORY_BYTES)
         with Reading() as reading:
             async with asyncio.TaskGroup() as group:
