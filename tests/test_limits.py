@@ -13,6 +13,7 @@ import pytest
 from restore import limits
 from restore.errors import ResourceError, UsageError
 from restore.limits import (
+    MAX_CONCURRENCY,
     MEMORY_SHARE,
     available_cpus,
     available_memory,
@@ -51,6 +52,32 @@ def test_what_the_user_asks_for_replaces_the_default_and_nothing_else(cgroup: Pa
     default, asked = limits_of_process(), limits_of_process(concurrency=3, memory_bytes=1 << 20)
     assert (asked.concurrency, asked.memory_bytes) == (3, 1 << 20)
     assert (asked.threads, asked.descriptors) == (default.threads, default.descriptors)
+
+
+def test_a_number_of_chunks_is_fixed_unless_it_may_adapt(cgroup: Path) -> None:
+    assert limits_of_process().max_concurrency == available_cpus()
+    assert limits_of_process(concurrency=100).max_concurrency == 100
+    with soft_limit(resource.RLIMIT_NOFILE, 4096):
+        found = limits_of_process(concurrency="auto", memory_bytes=64 << 30)
+    assert (found.concurrency, found.max_concurrency) == (available_cpus(), MAX_CONCURRENCY)
+
+
+@pytest.mark.parametrize(
+    ("open_files", "memory_bytes", "expected"), [(80, 64 << 30, 10), (4096, 640 << 20, 20)]
+)
+def test_an_adapting_number_keeps_to_descriptors_and_memory(
+    cgroup: Path, monkeypatch: pytest.MonkeyPatch, open_files: int, memory_bytes: int, expected: int
+) -> None:
+    monkeypatch.setattr(limits, "available_cpus", lambda: 2)
+    with soft_limit(resource.RLIMIT_NOFILE, open_files):
+        found = limits_of_process(concurrency="auto", memory_bytes=memory_bytes)
+    assert (found.concurrency, found.max_concurrency) == (2, expected)
+
+
+def test_an_adapting_number_is_never_below_the_cpus(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "available_cpus", lambda: 80)
+    found = limits_of_process(concurrency="auto", memory_bytes=1 << 20)
+    assert (found.concurrency, found.max_concurrency) == (80, 80)
 
 
 @pytest.mark.parametrize("value", [0, -1])

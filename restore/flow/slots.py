@@ -1,19 +1,19 @@
 """How many chunks may be in progress at once: a fixed number, or one that follows what the link brings.
 
-| what a window shows                            | what follows                                            |
-| ---------------------------------------------- | ------------------------------------------------------- |
-| the storage throttled us                       | half as many; no more for `THROTTLED_REST_WINDOWS`      |
-| as many chunks wait to be applied as are read  | a step down; no more for `REST_WINDOWS`                 |
-| the last step up brought clearly more          | the next step up                                        |
-| it did not                                     | the step is taken back; no more for `REST_WINDOWS`      |
+| what a window shows                               | what follows                                     |
+| ------------------------------------------------- | ------------------------------------------------ |
+| the storage throttles                             | a step down, at once; no step up for 5 minutes   |
+| a step up brought clearly more                    | the next step up                                 |
+| it brought no more                                | it is taken back; no step up for a minute        |
+| most of the time too many wait to be applied      | no step up; a step down if it lasts for a minute |
 
 A step is judged by goodput: all bytes of a window over its time. How long one transfer takes is no measure:
 it grows with every step, also where the whole becomes faster, and what follows it collapses on a fast link.
-For the same reason a link that gets slower is no cause for fewer chunks. Nothing is ever below the floor.
+Nor is a link that gets slower a cause for fewer chunks.
 
 A window is over after `WINDOW_SECONDS`, and when what was under way at its beginning has told of its bytes:
-a transfer tells at its end. The first window after a change settles. Its bytes are partly of the number
-before, so it shows only throttling.
+a transfer tells at its end. The first window after a change only settles, and shows nothing but throttling:
+more may run than the new number allows, and its bytes are partly of the old one.
 
 There is no timer. The clock is looked at when a chunk ends: only then can another begin, so only then does
 the number matter; and then the stream looks for room anyway, so nobody has to be woken when it grows.
@@ -32,20 +32,20 @@ from restore.report.events import ConcurrencyChanged, Event, Received, Report, T
 WINDOW_SECONDS = 5.0
 """Long enough for a command to start, a second or two, and for a new connection to find its speed."""
 
-RECEIPTS_PER_CHUNK = 2
-"""A chunk is two files at least, its records and its proof, and each tells of its bytes."""
+RECEIPTS_PER_CHUNK = 4
+"""A chunk of the published backups takes about so many transfers: its records in parts, and its proof."""
 
-STEP_UP = 1.5
-"""From 2 to 64 in nine steps; and where the last one was too many, that is by half."""
+STEP = 1.5
+"""From 2 to 64 in nine steps; where the last one was one too many, half of what was needed is too much."""
 
 GAIN = 1.1
 """A step that brings a tenth more was worth it: half of them would, and less is noise."""
 
-REST_WINDOWS = 6
-"""Half a minute between two tries in vain; what these windows bring is what the next try has to beat."""
+REST_WINDOWS = 12
+"""A minute between two steps in vain; the best that these windows bring is what the next step has to beat."""
 
 THROTTLED_REST_WINDOWS = 60
-"""Five minutes until a storage that threatened us is tempted again: each time it may stop all transfers."""
+"""Five minutes: a storage that throttles stops all transfers, so it is not tempted often."""
 
 
 @dataclass(slots=True)
@@ -54,13 +54,13 @@ class _Window:
 
     Attributes:
         began: when, by the clock.
-        settling: bytes are partly of the number before.
-        forgiving: so is throttling.
+        settling: its bytes are partly of the number before.
+        forgiving: so is its throttling.
         size: bytes received.
         receipts: how often we were told of bytes.
         throttled: the storage asked us to slow down.
         chunks: chunks that ended.
-        backlogged: those of them that ended while as many waited to be applied as ran.
+        backlogged: those of them that left no room for another, since too many wait to be applied.
     """
 
     began: float
@@ -121,32 +121,34 @@ class Slots:
     def begin(self) -> None:
         """A stream begins: what was measured before tells nothing about it."""
         self._before: int | None = None  # the number before the step up that is on trial
-        self._best = 0.0  # goodput that the step has to beat
+        self._best = 0.0  # goodput that it has to beat
+        self._backlogs = 0  # windows in a row with a backlog
         self._look(settling=True)
 
-    def chunk_ended(self, *, running: int, ready: int) -> None:
+    def chunk_ended(self, *, running: int, backlog: bool) -> None:
         """A chunk has ended: decides, if it is time to.
 
         Args:
             running: chunks that are still in progress.
-            ready: finished ones that could be applied now.
+            backlog: no other can begin, since too many wait to be applied.
         """
-        if self._floor == self._ceiling:
-            return
         window = self._window
         window.chunks += 1
-        window.backlogged += ready >= running
+        window.backlogged += backlog
         if window.throttled:
-            half = self.downloads // 2
-            self._lower(half, "the storage throttles", rest=THROTTLED_REST_WINDOWS, forgiving=True)
-        elif not self._is_over():
+            self._lower("the storage throttles", rest=THROTTLED_REST_WINDOWS, forgiving=True)
+        elif running > self.downloads or not self._is_over():
             return
         elif window.settling:
             self._look()
         elif 2 * window.backlogged > window.chunks:
-            step = int(self.downloads / STEP_UP)
-            self._lower(step, "chunks wait to be applied", rest=REST_WINDOWS)
+            self._backlogs += 1
+            if self._backlogs >= REST_WINDOWS:
+                self._lower("chunks wait to be applied", rest=REST_WINDOWS)
+            else:
+                self._look()
         else:
+            self._backlogs = 0
             self._judge(window.size / (self._clock() - window.began))
 
     def _is_over(self) -> bool:
@@ -157,7 +159,7 @@ class Slots:
     def _judge(self, goodput: float) -> None:
         """Takes the step on trial back, or goes on."""
         if self._before is not None and goodput < GAIN * self._best:
-            self._lower(self._before, "more at once brought no more", rest=REST_WINDOWS)
+            self._lower("more at once brought no more", rest=REST_WINDOWS)
             return
         self._before = None
         self._best = max(self._best, goodput)
@@ -166,14 +168,16 @@ class Slots:
             self._look()
         else:
             self._before = self.downloads
-            step = min(self._ceiling, math.ceil(self.downloads * STEP_UP))
-            self._change(step, "looking whether more at once brings more")
+            step_up = min(self._ceiling, math.ceil(self.downloads * STEP))
+            self._change(step_up, "more at once may bring more")
 
-    def _lower(self, downloads: int, reason: str, *, rest: int, forgiving: bool = False) -> None:
-        self._rest = rest
+    def _lower(self, reason: str, *, rest: int, forgiving: bool = False) -> None:
+        step_down = self._before or max(self._floor, int(self.downloads / STEP))
+        self._rest = max(self._rest, rest)
         self._before = None
         self._best = 0.0
-        self._change(max(self._floor, downloads), reason, forgiving=forgiving)
+        self._backlogs = 0
+        self._change(step_down, reason, forgiving=forgiving)
 
     def _change(self, downloads: int, reason: str, *, forgiving: bool = False) -> None:
         if downloads != self.downloads:

@@ -20,7 +20,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from itertools import takewhile
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
@@ -192,13 +191,12 @@ class OrderedStream(Generic[T, R]):
         return await self._work(item)
 
     async def _room(self) -> None:
-        while not self._has_room():
+        while self._running() >= self._slots.downloads or self._is_full():
             self._changed.clear()
             await self._changed.wait()
 
-    def _has_room(self) -> bool:
-        downloads = self._slots.downloads
-        return self._running() < downloads and len(self._held) < HELD_PER_RUNNING * downloads
+    def _is_full(self) -> bool:
+        return len(self._held) >= HELD_PER_RUNNING * self._slots.downloads
 
     def _running(self) -> int:
         return sum(not task.done() for task in self._held)
@@ -208,8 +206,8 @@ class OrderedStream(Generic[T, R]):
         return self._held[0] if self._held else self._feeder
 
     def _on_end(self, task: asyncio.Task[Any]) -> None:
-        ready = sum(1 for _ in takewhile(asyncio.Task.done, self._held))
-        self._slots.chunk_ended(running=self._running(), ready=ready)
+        backlog = self._held[0] is not task and self._held[0].done() and self._is_full()
+        self._slots.chunk_ended(running=self._running(), backlog=backlog)
         self._wake(task)
 
     def _wake(self, _task: asyncio.Task[Any]) -> None:
