@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,17 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: its JSON object, wall seconds, CPU seconds of all threads, and peak resident bytes."""
+    """One run: exit code, JSON object, wall seconds, CPU seconds of all threads, and peak resident bytes."""
 
+    exit_code: int
     result: dict[str, Any]
     seconds: float
     cpu_seconds: float
     peak_bytes: int
 
 
-def measure(arguments: Sequence[str]) -> Measured:
-    """Runs `aptos-restore ARGUMENTS --output json` to a good end, and measures it."""
+def measure(arguments: Sequence[str], *, accepted: Container[int] = (0,)) -> Measured:
+    """Runs `aptos-restore ARGUMENTS --output json` to one of the `accepted` ends, and measures it."""
     command = [str(Path(sys.executable).with_name("aptos-restore")), *arguments, "--output", "json"]
     began = time.monotonic()
     # `wait4` gives the peak of this one child; RUSAGE_CHILDREN would give the largest of all so far.
@@ -32,9 +33,10 @@ def measure(arguments: Sequence[str]) -> Measured:
     output, messages = _drain(process)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    if process.returncode not in accepted:
         sys.exit(f"{' '.join(arguments)} exited {process.returncode}:\n{messages.decode()}")
     return Measured(
+        process.returncode,
         json.loads(output.splitlines()[-1]),
         time.monotonic() - began,
         usage.ru_utime + usage.ru_stime,
