@@ -103,7 +103,9 @@ class Children:
         await asyncio.gather(*(self._end(child) for child in list(self._live)))
 
     async def _end(self, child: Child) -> None:
-        ending = self._live.get(child)
+        if child not in self._live:
+            return  # the other of those who may ask for it was first
+        ending = self._live[child]
         if ending is None:
             # One task: the child's block and ours may both ask for it, and neither may leave before.
             ending = self._live[child] = asyncio.create_task(child.end(self._grace_seconds))

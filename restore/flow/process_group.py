@@ -84,7 +84,7 @@ class ProcessGroup:
         try:
             seen = os.waitid(os.P_PID, self.number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            # Whoever started us ignores SIGCHLD, so the kernel reaps our children. No status is not a zero.
+            # Somebody has begun to ignore SIGCHLD, so the kernel reaps our children. No status is not a zero.
             return LOST
         if seen is None:
             return None
@@ -156,6 +156,12 @@ def check_supported() -> None:
         raise UsageError(
             "this system cannot run commands for a storage", found=error, hint="it needs Linux 5.3 or newer"
         ) from error
+    if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        raise UsageError(
+            "this process cannot see how commands end",
+            found="SIGCHLD is ignored",
+            hint="whoever starts it must not ignore that signal; `env --default-signal=CHLD` undoes it",
+        )
 
 
 @atexit.register

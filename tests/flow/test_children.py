@@ -1,13 +1,10 @@
-"""Child processes: what goes in and out, how they end, and that nothing of them remains."""
+"""Child processes: what goes in and out, how they fail, and how many there are."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,18 +13,13 @@ import pytest
 
 from restore.errors import BoundExceededError, CommandFailedError, ResourceError, StalledError, UsageError
 from restore.flow import children as module
-from restore.flow.children import TAIL_BYTES, Child, Children, Program
+from restore.flow.children import TAIL_BYTES, Children, Program
+from restore.flow.pipes import readable
 from restore.report.events import Event, Live, Stalled, silent
 from tests.conftest import open_descriptors
-from tests.contracts.cancelling import cancel_at_every_wait
-from tests.flow.processes import MARK, all_gone, children_of_this_process, marked, no_child_left
-from tests.flow.steps import no_task_left, settle, settle_until
-
-NEVER = 1000.0
-"""Seconds; longer than a test may take."""
-
-SOON = 0.05
-"""Seconds that a test waits for what never comes."""
+from tests.flow.processes import all_gone, marked, no_child_left
+from tests.flow.programs import NEVER, SOON, line_of, output_of, read_all, script
+from tests.flow.steps import settle
 
 
 @pytest.fixture(autouse=True)
@@ -51,31 +43,6 @@ async def children(events: list[Event]) -> AsyncIterator[Children]:
 @pytest.fixture
 def mark(tmp_path: Path) -> str:
     return str(tmp_path)
-
-
-def script(
-    text: str, mark: str = "", *, idle_seconds: float = NEVER, variables: dict[str, str] | None = None
-) -> Program:
-    """A program for bash."""
-    environment = {"PATH": os.environ["PATH"], MARK: mark, **(variables or {})}
-    return Program("command test", "some/file", ("bash", "-c", text), environment, idle_seconds)
-
-
-async def read_all(child: Child) -> bytes:
-    """Stdout until its end."""
-    data, view = bytearray(), memoryview(bytearray(1 << 16))
-    while size := await child.read_into(view):
-        data += view[:size]
-    return bytes(data)
-
-
-async def output_of(children: Children, program: Program, *, given: bytes = b"") -> bytes:
-    """Runs a program to its good end."""
-    async with children.run(program) as child:
-        await child.write(given)
-        data = await read_all(child)
-        await child.finish()
-        return data
 
 
 # What goes in and out
@@ -115,22 +82,28 @@ async def test_the_environment_is_the_given_one(children: Children, monkeypatch:
 
 async def test_a_program_has_a_session_of_its_own(children: Children) -> None:
     async with children.run(script("echo $$; read")) as child:
-        number = int(await _line(child))
+        number = int(await line_of(child))
         assert os.getsid(number) == os.getpgid(number) == number != os.getsid(0)
 
 
 async def test_a_program_costs_four_descriptors(children: Children) -> None:
     before = open_descriptors()
     async with children.run(script("echo on; read")) as child:
-        await _line(child)
+        await line_of(child)
         assert open_descriptors() == before + 4
     assert open_descriptors() == before
 
 
-async def _line(child: Child) -> bytes:
-    """The next bytes of stdout: a line, from a program that writes one and waits."""
-    view = memoryview(bytearray(1000))
-    return bytes(view[: await child.read_into(view)])
+def highest_descriptor() -> int:
+    """The number of the highest open descriptor."""
+    return max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+
+
+async def run_at_once(children: Children, programs: list[Program]) -> None:
+    """Starts all of them, and ends them."""
+    async with AsyncExitStack() as stack:
+        for program in programs:
+            await stack.enter_async_context(children.run(program))
 
 
 # How a program fails
@@ -158,7 +131,7 @@ async def test_of_stderr_the_end_is_kept_and_none_of_it_stops_the_program(childr
         assert await read_all(child) == b"done\n"
         with pytest.raises(CommandFailedError) as failure:
             await child.finish()
-    assert failure.value.found == f"exit status 1, on stderr: ...{'x' * (TAIL_BYTES - 5)}\\nend"
+    assert failure.value.found == f"exit status 1, on stderr: ...{'x' * (TAIL_BYTES - 4)}end"
     assert await output_of(children, script("head -c 3000000 /dev/zero >&2; echo done")) == b"done\n"
 
 
@@ -188,7 +161,7 @@ async def test_a_program_that_reads_no_more_but_runs_on_has_failed(
 
 async def test_a_program_killed_from_outside_has_failed(children: Children, mark: str) -> None:
     async with children.run(script("echo $$; sleep 1000; :", mark)) as child:
-        os.kill(int(await _line(child)), signal.SIGKILL)
+        os.kill(int(await line_of(child)), signal.SIGKILL)
         with pytest.raises(CommandFailedError) as failure:
             # Of its sleeping child, which has stdout open, nobody takes notice before the end.
             await child.finish()
@@ -200,7 +173,7 @@ async def test_a_status_that_somebody_else_took_is_no_success(children: Children
     found = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         with pytest.raises(CommandFailedError, match="unknown exit status"):
-            await output_of(children, script("echo x"))
+            await output_of(children, script("head -c 1"), given=b"x")
     finally:
         signal.signal(signal.SIGCHLD, found)
 
@@ -221,21 +194,14 @@ async def test_without_descriptors_no_program_is_started(children: Children, mar
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-    before = open_descriptors()
+    before, highest = open_descriptors(), highest_descriptor()
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + left, limits[1]))
     try:
-        refusals = 0
-        try:
-            async with AsyncExitStack() as stack:
-                for _ in range(4):
-                    await stack.enter_async_context(children.run(script("echo on; read", mark)))
-        except ResourceError as refusal:
-            refusals += 1
-            assert refusal.exit_code == 40
+        with pytest.raises(ResourceError) as refusal:
+            await run_at_once(children, [script("echo on; read", mark)] * 4)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert refusals == 1
+    assert refusal.value.exit_code == 40
     assert open_descriptors() == before
     await all_gone(mark)
 
@@ -252,6 +218,16 @@ async def test_a_program_that_cannot_be_watched_is_not_left_running(
         await output_of(children, script("sleep 1000; :", mark))
     assert open_descriptors() == before
     await all_gone(mark)
+
+
+async def test_a_process_that_ignores_the_ends_of_its_children_is_refused() -> None:
+    found = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(UsageError, match="SIGCHLD is ignored"):
+            async with Children(1, report=silent):
+                pass
+    finally:
+        signal.signal(signal.SIGCHLD, found)
 
 
 async def test_a_system_without_the_means_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,170 +284,20 @@ async def test_a_program_that_does_not_end_is_given_up(children: Children) -> No
 
 async def test_only_time_without_progress_counts(children: Children, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float | None] = []
-    wait = module.readable
 
     async def recorded(descriptor: int, *, seconds: float | None = None) -> bool:
         waits.append(seconds)
-        return await wait(descriptor, seconds=seconds)
+        return await readable(descriptor, seconds=seconds)
 
     monkeypatch.setattr(module, "readable", recorded)
     async with children.run(script("cat", idle_seconds=NEVER)) as child:
         for _ in range(5):
-            waiting = asyncio.create_task(_line(child))
+            waiting = asyncio.create_task(line_of(child))
             await settle()
             await child.write(b"x")
             assert await waiting == b"x"
     assert len(waits) >= 5
     assert set(waits) == {NEVER}
-
-
-# What remains
-
-
-ENDLESS = "echo on; sleep 1000 | sleep 1000; :"
-
-
-async def test_leaving_early_ends_all_of_a_program(children: Children, mark: str) -> None:
-    async with children.run(script(ENDLESS, mark)) as child:
-        await _line(child)
-        assert len(marked(mark)) >= 1
-    assert marked(mark) == set()
-
-
-async def test_an_error_ends_all_of_a_program_and_passes(children: Children, mark: str) -> None:
-    error = ValueError("not the child's")
-    with pytest.raises(ValueError) as caught:
-        async with children.run(script(ENDLESS, mark)) as child:
-            await _line(child)
-            raise error
-    assert caught.value is error
-    assert marked(mark) == set()
-
-
-@pytest.mark.parametrize("given", [0, 300_000])
-async def test_cancelled_at_any_wait_all_of_a_program_ends(
-    children: Children, events: list[Event], mark: str, given: int
-) -> None:
-    program = script("sleep 1000 >&- 2>&- & echo a; exec >&-; cat > /dev/null", mark)
-
-    async def work() -> None:
-        async with children.run(program) as child:
-            assert await read_all(child) == b"a\n"
-            await child.write(bytes(given))
-            await child.finish()
-
-    async def check() -> None:
-        assert open_descriptors() == descriptors
-        assert children_of_this_process() == processes
-        await all_gone(mark)
-
-    descriptors, processes = open_descriptors(), children_of_this_process()
-    async with no_task_left():
-        assert await cancel_at_every_wait(work, check) >= 3
-    await check()
-    lives = [event.count for event in events if isinstance(event, Live)]
-    assert lives == [1, 0] * (len(lives) // 2)
-
-
-async def test_cancelled_again_while_it_ends_a_program_is_still_waited_for(mark: str) -> None:
-    program = script("trap '' TERM; echo on; sleep 1000; sleep 1000", mark)
-    on = asyncio.Event()
-
-    async def work() -> None:
-        async with children.run(program) as child:
-            await _line(child)
-            on.set()
-            await asyncio.sleep(NEVER)
-
-    async with Children(1, report=silent, grace_seconds=SOON) as children:
-        worker = asyncio.create_task(work())
-        await on.wait()
-        for _ in range(3):
-            worker.cancel()
-            await settle()
-            assert not worker.done()
-        await asyncio.wait((worker,))
-        assert worker.cancelled()
-        assert children_of_this_process() == set()
-
-
-async def test_a_program_may_clean_up_before_it_ends(tmp_path: Path, mark: str) -> None:
-    text = 'T=$(mktemp "$D/XXXXXX"); trap \'rm -f "$T"\' EXIT; ls "$D" | wc -l; sleep 1000; :'
-    async with Children(1, report=silent, grace_seconds=NEVER) as children:
-        async with children.run(script(text, mark, variables={"D": str(tmp_path)})) as child:
-            assert await _line(child) == b"1\n"
-        assert list(tmp_path.iterdir()) == []
-        assert marked(mark) == set()
-
-
-async def test_what_a_program_started_may_clean_up_too(tmp_path: Path, mark: str) -> None:
-    # Bash ends at once, and what it has started goes on for a moment.
-    text = "(trap 'sleep 0.2; touch \"$F\"; exit' TERM; echo on; while :; do sleep 0.01; done); :"
-    async with Children(1, report=silent, grace_seconds=NEVER) as children:
-        async with children.run(script(text, mark, variables={"F": str(tmp_path / "cleaned")})) as child:
-            await _line(child)
-        assert (tmp_path / "cleaned").exists()
-        assert marked(mark) == set()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "trap '' TERM; echo on; sleep 1000; sleep 1000",
-        "(trap '' TERM; echo on; sleep 1000; sleep 1000); :",
-        "trap 'echo no' TERM; echo on; while :; do sleep 1000; done",
-    ],
-)
-async def test_a_program_that_does_not_stop_is_killed(mark: str, text: str) -> None:
-    async with Children(1, report=silent, grace_seconds=SOON) as children:
-        async with children.run(script(text, mark)) as child:
-            await _line(child)
-        assert children_of_this_process() == set()
-        await all_gone(mark)
-
-
-async def test_what_outlives_a_program_that_ended_well_is_killed(children: Children, mark: str) -> None:
-    text = "(trap '' TERM; sleep 1000) < /dev/null > /dev/null 2>&1 & echo done"
-    async with children.run(script(text, mark)) as child:
-        assert await read_all(child) == b"done\n"
-        await child.finish()
-    await all_gone(mark)
-
-
-async def test_what_outlives_a_program_that_failed_is_killed(children: Children, mark: str) -> None:
-    with pytest.raises(CommandFailedError, match="exit status 3"):
-        await output_of(children, script("(trap '' TERM; sleep 1000) > /dev/null 2>&1 & exit 3", mark))
-    await all_gone(mark)
-
-
-@pytest.mark.parametrize("text", ["trap '' TERM; ", "trap 'sleep 0.01' TERM; ", ""])
-async def test_a_stopped_writer_never_takes_what_it_got_for_the_whole(tmp_path: Path, text: str) -> None:
-    text += 'echo on; cat > "$F.part"; mv "$F.part" "$F"'
-    async with Children(1, report=silent, grace_seconds=SOON) as children:
-        async with children.run(script(text, variables={"F": str(tmp_path / "file")})) as child:
-            await _line(child)
-            await child.write(b"half of it")
-            await settle_until((tmp_path / "file.part").exists)
-    assert not (tmp_path / "file").exists()
-
-
-async def test_leaving_the_block_of_all_children_ends_those_that_live(mark: str) -> None:
-    on = asyncio.Event()
-
-    async def work() -> None:
-        async with children.run(script(ENDLESS, mark)) as child:
-            await _line(child)
-            on.set()
-            await asyncio.sleep(NEVER)
-
-    async with Children(2, report=silent) as children:
-        worker = asyncio.create_task(work())
-        await on.wait()
-    assert marked(mark) == set()
-    assert children_of_this_process() == set()
-    worker.cancel()
-    await asyncio.wait((worker,))
-    assert worker.cancelled()
 
 
 # How many
@@ -482,11 +308,11 @@ async def test_no_more_children_live_than_allowed(events: list[Event]) -> None:
     ends = [asyncio.Event() for _ in range(6)]
 
     async def work(number: int) -> None:
-        async with children.run(script("read")):
+        async with these.run(script("read")):
             begun.append(number)
             await ends[number].wait()
 
-    async with Children(2, report=events.append) as children, asyncio.TaskGroup() as group:
+    async with Children(2, report=events.append) as these, asyncio.TaskGroup() as group:
         tasks = [group.create_task(work(number)) for number in range(6)]
         await settle()
         assert begun == [0, 1]
@@ -507,21 +333,21 @@ async def test_no_more_children_live_than_allowed(events: list[Event]) -> None:
 
 
 async def test_a_program_that_cannot_be_started_takes_no_place() -> None:
-    async with Children(1, report=silent) as children:
+    async with Children(1, report=silent) as these:
         for _ in range(2):
             with pytest.raises(UsageError):
-                async with children.run(Program("x", "y", ("no-such-program",), {}, NEVER)):
+                async with these.run(Program("x", "y", ("no-such-program",), {}, NEVER)):
                     pass
-        assert await output_of(children, script("echo fine")) == b"fine\n"
+        assert await output_of(these, script("echo fine")) == b"fine\n"
 
 
 async def test_a_report_that_raises_leaves_nothing_running(mark: str) -> None:
     def refuse(_event: Event) -> None:
         raise BoundExceededError("too many")
 
-    async with Children(1, report=refuse) as children:
+    async with Children(1, report=refuse) as these:
         with pytest.raises(BoundExceededError):
-            await output_of(children, script("sleep 1000; :", mark))
+            await output_of(these, script("sleep 1000; :", mark))
     assert marked(mark) == set()
 
 
@@ -529,73 +355,3 @@ async def test_a_report_that_raises_leaves_nothing_running(mark: str) -> None:
 def test_an_impossible_bound_is_refused(bound: int) -> None:
     with pytest.raises(UsageError):
         Children(bound, report=silent)
-
-
-# The end of the interpreter
-
-
-BEGIN = """
-import asyncio, os, sys, threading
-from restore.flow.children import Children, Program
-from restore.report.events import silent
-
-async def begin():
-    program = Program("x", "y", ("bash", "-c", "trap '' TERM; echo on; sleep 1000 | sleep 1000; :"), os.environ, 1000)
-    block = Children(1, report=silent).run(program)
-    child = await block.__aenter__()
-    await child.read_into(memoryview(bytearray(10)))
-    print("on", flush=True)
-    return block
-
-loop = asyncio.new_event_loop()
-block = loop.run_until_complete(begin())
-"""
-
-
-@pytest.mark.parametrize(
-    ("text", "status"),
-    [
-        ("", 0),
-        ("sys.exit(5)", 5),
-        ("raise ValueError('a crash of the loop')", 1),
-        ("loop.call_soon(sys.exit, 6); loop.run_forever()", 6),
-        ("loop.close()", 0),
-    ],
-)
-def test_no_program_outlives_the_interpreter(mark: str, text: str, status: int) -> None:
-    done = run_python(BEGIN + text, mark)
-    assert (done.returncode, done.stdout) == (status, "on\n"), done.stderr
-    wait_until_gone(mark)
-
-
-def test_a_forked_process_leaves_its_parent_s_programs_alone(mark: str) -> None:
-    text = """
-number = os.fork()
-if not number:
-    sys.exit(7)
-assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 7
-async def is_running():
-    from restore.flow import process_group
-    (group,) = process_group._running
-    assert group.status is None
-loop.run_until_complete(is_running())
-"""
-    done = run_python(BEGIN + text, mark)
-    assert (done.returncode, done.stdout) == (0, "on\n"), done.stderr
-    wait_until_gone(mark)
-
-
-def run_python(text: str, mark: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", text],
-        env={**os.environ, MARK: mark},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def wait_until_gone(mark: str) -> None:
-    while marked(mark):
-        time.sleep(0.01)
