@@ -5,9 +5,9 @@ be to copy bytes from one buffer to the next, which costs more than receiving th
 another protocol until the body's last byte is here, and then the old one back: aiohttp is told that the body
 has ended, and keeps the connection for the next request.
 
-Used of aiohttp is what it documents (`ClientResponse.connection`, `Connection.transport`), and two things that
-it does not: `Connection.protocol` and `StreamReader.feed_eof`. Where one is missing, the body goes the ordinary
-way.
+Used of aiohttp is what it documents (`ClientResponse.connection`, `Connection.transport`), and two things
+that it does not: `Connection.protocol` and `StreamReader.feed_eof`. Where one is missing, the body goes the
+ordinary way.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""The JSON answers of Google Cloud Storage: what an object is, and the pages of listings."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+from restore.errors import TransientStorageError
+from restore.storage.origin import Pin
+from restore.storage.paging import Page, name_in_folder
+
+OBJECT_FIELDS = "kind,generation,size"
+LISTING_FIELDS = "kind,nextPageToken,items(name)"
+"""What is asked for, so that answers are small; `kind` shows that an answer is one."""
+
+T = TypeVar("T")
+
+
+class _Object(msgspec.Struct):
+    kind: Literal["storage#object"]
+    generation: str
+    size: str
+
+
+class _Item(msgspec.Struct):
+    name: str
+
+
+class _Listing(msgspec.Struct, rename="camel"):
+    kind: Literal["storage#objects"]
+    items: list[_Item] = []
+    next_page_token: str = ""
+
+
+def pin_of(body: bytes, *, file: str) -> Pin:
+    """Which content an object has.
+
+    Raises:
+        TransientStorageError: the answer was cut short, or is something else.
+    """
+    told = _parse(body, _Object, file)
+    if not told.size.isdigit():
+        raise TransientStorageError("storage answers something else", file=file, found=f"size {told.size!r}")
+    return Pin(told.generation, int(told.size))
+
+
+def page_of(body: bytes, *, prefix: str, file: str) -> Page:
+    """A page of the listing of the objects below `prefix`.
+
+    Raises:
+        TransientStorageError: it was cut short, or is of another folder, or something else.
+    """
+    told = _parse(body, _Listing, file)
+    names = (name_in_folder(item.name, prefix, folder=file) for item in told.items)
+    return Page([name for name in names if name is not None], told.next_page_token)
+
+
+def _parse(body: bytes, kind: type[T], file: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise TransientStorageError("storage answers something else", file=file, found=error) from error
