@@ -225,7 +225,44 @@ def test_a_new_stream_judges_nothing_by_what_the_one_before_brought() -> None:
     windows.slots.begin()
     windows.clock.now += 3600
     windows.measure(1e6)
-    assert windows.changes() == [(6, MORE), (9, MORE)]
+    windows.measure(2e6)
+    assert windows.changes() == [(6, MORE), (9, MORE), (14, MORE)]
+
+
+def test_a_backlog_of_the_stream_before_does_not_count() -> None:
+    windows = Windows(4)
+    windows.measure(100e6)
+    windows.changes()
+    for _ in range(2):
+        windows.slots.begin()
+        windows.pass_one()  # settles
+        for _ in range(REST_WINDOWS - 1):
+            windows.pass_one(100e6, backlog=True)
+    assert windows.changes() == []
+
+
+def test_a_backlog_is_one_only_if_most_chunks_saw_it() -> None:
+    windows = Windows(4)
+    windows.pass_one()
+    for backlog in (True, False):
+        windows.slots.chunk_ended(running=0, backlog=backlog)
+    windows.pass_one(100e6)
+    assert windows.changes() == [(6, MORE)]
+
+
+def test_a_backlog_does_not_shorten_the_rest_that_throttling_asks_for() -> None:
+    windows = Windows(4)
+    for goodput in (100e6, 150e6, 225e6):
+        windows.measure(goodput)
+    windows.throttle()
+    windows.pass_one()  # settles
+    for _ in range(REST_WINDOWS):
+        windows.pass_one(100e6, backlog=True)
+    windows.pass_one()  # settles
+    windows.changes()
+    for _ in range(THROTTLED_REST_WINDOWS):
+        windows.pass_one(100e6)
+    assert windows.changes() == []
 
 
 events_of_a_run = st.lists(
