@@ -1,0 +1,83 @@
+"""The pages of ListObjectsV2.
+
+A page that is cut short, that is of something else, or that says that there is more and not where, is an
+error: a listing that failed must never look like a shorter one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus
+from xml.etree.ElementTree import Element
+
+from restore.errors import TransientStorageError
+
+MAX_PAGE_BYTES = 16 << 20
+"""A page has 1,000 keys at most, of 1,024 bytes, each of them quoted to three: a fifth of this."""
+
+MAX_PAGES = 1000
+"""A million files; nobody has so many, and a server that never comes to the end is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a folder's listing.
+
+    Attributes:
+        names: of the objects directly in the folder.
+        token: asks for the next page; empty on the last one.
+    """
+
+    names: list[str]
+    token: str
+
+
+def page_query(prefix: str, token: str) -> str:
+    """The query for a page, as it is signed: sorted, and quoted.
+
+    Args:
+        prefix: the folder's key, with a slash at its end.
+        token: empty for the first page.
+    """
+    values = {
+        "continuation-token": token,
+        "delimiter": "/",
+        "encoding-type": "url",
+        "list-type": "2",
+        "prefix": prefix,
+    }
+    return "&".join(f"{name}={quote(value, safe='')}" for name, value in values.items() if value)
+
+
+def page_of(root: Element, *, bucket: str, prefix: str, file: str) -> Page:
+    """The page that a ListBucketResult is.
+
+    Raises:
+        TransientStorageError: it is of another folder, or contradicts itself.
+    """
+    is_quoted = _text(root, "EncodingType") == "url"
+
+    def decoded(text: str) -> str:
+        return unquote_plus(text) if is_quoted else text
+
+    told = _text(root, "Name"), decoded(_text(root, "Prefix"))
+    if told != (bucket, prefix):
+        raise TransientStorageError(
+            "listing is of another folder", file=file, expected=f"{bucket} {prefix}", found=" ".join(told)
+        )
+    more, token = _text(root, "IsTruncated"), _text(root, "NextContinuationToken")
+    if more not in {"true", "false"} or (more == "true" and not token):
+        raise TransientStorageError("listing does not say how it goes on", file=file, found=more or None)
+    names: list[str] = []
+    for contents in root.iterfind("{*}Contents"):
+        key = decoded(_text(contents, "Key"))
+        if not key.startswith(prefix):
+            raise TransientStorageError("listing has a file of another folder", file=file, found=key)
+        # Without a name: the empty object that consoles make for a folder. With a slash: of a folder below.
+        if (name := key.removeprefix(prefix)) and "/" not in name:
+            names.append(name)
+    return Page(names, token if more == "true" else "")
+
+
+def _text(element: Element, name: str) -> str:
+    return element.findtext(f"{{*}}{name}", "")

@@ -1,0 +1,93 @@
+"""Sends a body from a file, watched as long as it moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import IO
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from restore.flow.threads import shielded
+from restore.storage.base import FileHandle
+from restore.storage.http import IDLE_SECONDS, HttpClient, Response, Rules, failures
+
+_SENT_BYTES = 256 << 10
+"""Sent at once: slower than this in `IDLE_SECONDS` is no link to send a backup over."""
+
+
+async def upload(
+    client: HttpClient,
+    method: str,
+    url: URL,
+    *,
+    handle: FileHandle,
+    rules: Rules,
+    headers: Mapping[str, str],
+    source: IO[bytes],
+    size: int,
+    description: Mapping[str, str] | None = None,
+) -> Response:
+    """A request with the next `size` bytes of `source` as its body, and its answer.
+
+    Args:
+        client: makes the request.
+        method: of the request.
+        url: of the request.
+        handle: the object, for errors.
+        rules: what the server's answers mean.
+        headers: of the request.
+        source: the file.
+        size: how many bytes of it.
+        description: goes before them, as JSON, in a body of two parts; None for a body of the bytes alone.
+
+    Raises:
+        RestoreError: as `HttpClient.request`.
+        TransientStorageError: the body does not move.
+
+    Bounds: `_SENT_BYTES` of the body in memory.
+    """
+    loop = asyncio.get_running_loop()
+    with failures(handle):
+        async with asyncio.timeout(IDLE_SECONDS) as watch:
+            body: aiohttp.Payload = _Body(source, size, lambda: watch.reschedule(loop.time() + IDLE_SECONDS))
+            if description is not None:
+                parts = aiohttp.MultipartWriter("related")
+                parts.append_json(description)
+                parts.append_payload(body)
+                body = parts
+            return await client.request(method, url, handle=handle, rules=rules, headers=headers, data=body)
+
+
+class _Body(aiohttp.Payload):
+    """The bytes of a file from where it stands; aiohttp's own payload would close the file.
+
+    Args:
+        source: the file.
+        size: how many.
+        moved: called as they are sent.
+    """
+
+    def __init__(self, source: IO[bytes], size: int, moved: Callable[[], None]) -> None:
+        super().__init__(source, content_type="application/octet-stream")
+        self._source = source
+        self._start = source.tell()
+        self._size = size  # aiohttp announces it
+        self._end = self._start + size
+        self._moved = moved
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
+        """Not of use: the bytes are no text."""
+        raise TypeError("a body is bytes")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Sends them; called again where aiohttp found the connection closed and has made another."""
+        for position in range(self._start, self._end, _SENT_BYTES):
+            await writer.write(await shielded(asyncio.to_thread(self._read, position)))
+            self._moved()
+
+    def _read(self, position: int) -> bytes:
+        self._source.seek(position)
+        return self._source.read(min(_SENT_BYTES, self._end - position))
