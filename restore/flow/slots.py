@@ -36,10 +36,10 @@ RECEIPTS_PER_CHUNK = 4
 """A chunk of the published backups takes about so many transfers: its records in parts, and its proof."""
 
 STEP = 1.5
-"""From 2 to 64 in nine steps; where the last one was one too many, half of what was needed is too much."""
+"""Half as many again: from 2 to 64 in nine steps, and at most two steps above what fills the link."""
 
 GAIN = 1.1
-"""A step that brings a tenth more was worth it: half of them would, and less is noise."""
+"""A step brings half as much again where nothing else is full; less than a tenth more may be noise."""
 
 REST_WINDOWS = 12
 """A minute between two steps in vain; the best that these windows bring is what the next step has to beat."""
