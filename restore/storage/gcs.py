@@ -27,13 +27,13 @@ from yarl import URL
 from restore.errors import EmptyStorageError, ManifestError, MissingFileError, RestoreError, UsageError
 from restore.flow.threads import shielded
 from restore.storage.base import PIECE_BYTES, FileHandle
+from restore.storage.bucket_range import RangeRequest
 from restore.storage.gcs_answers import LISTING_FIELDS, OBJECT_FIELDS, page_of, pin_of
 from restore.storage.gcs_auth import Tokens, find_tokens
 from restore.storage.gcs_errors import error_of, error_of_listing
 from restore.storage.http import MAX_ERROR_BYTES, HttpClient, Response, Rules, Wanted
 from restore.storage.origin import Answer, Origin, Pin
 from restore.storage.paging import MAX_PAGE_BYTES, Page, names_of_pages
-from restore.storage.s3_range import RangeRequest
 from restore.storage.upload import upload
 
 ENDPOINT = "https://storage.googleapis.com"

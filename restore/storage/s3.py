@@ -26,19 +26,19 @@ from restore.errors import (
     ManifestError,
     MissingFileError,
     RestoreError,
-    StorageUnavailableError,
     TransientStorageError,
     UsageError,
 )
 from restore.flow.threads import shielded
 from restore.storage.aws_settings import load_aws_settings
 from restore.storage.base import PIECE_BYTES, FileHandle
+from restore.storage.bucket_range import RangeRequest
 from restore.storage.http import MAX_ERROR_BYTES, HttpClient, Response, Rules, Wanted, etag_of
 from restore.storage.origin import Answer, Origin, Pin
+from restore.storage.paging import MAX_PAGE_BYTES, Page, names_of_pages
 from restore.storage.s3_address import DEFAULT_REGION, Address
 from restore.storage.s3_errors import error_of, result_of
-from restore.storage.s3_listing import MAX_PAGE_BYTES, MAX_PAGES, Page, page_of, page_query
-from restore.storage.s3_range import RangeRequest
+from restore.storage.s3_listing import page_of, page_query
 from restore.storage.signing import EMPTY_SHA256, Signer
 from restore.storage.upload import upload
 
@@ -144,21 +144,10 @@ class S3Origin(Origin):
 
     async def list_names(self, folder: str) -> list[str]:
         """The objects of a folder, from all pages of its listing; see `Origin`."""
-        names: set[str] = set()
-        token = ""
-        for _ in range(MAX_PAGES):
-            page = await self._page(folder, token)
-            names.update(page.names)
-            if not page.token:
-                break
-            if page.token == token:
-                raise TransientStorageError("listing goes in circles", file=folder)
-            token = page.token
-        else:
-            raise StorageUnavailableError("listing does not end", file=folder, expected=f"{MAX_PAGES} pages")
+        names = await names_of_pages(partial(self._page, folder), folder=folder)
         if not names:
             raise EmptyStorageError("storage holds no backup", file=f"{self.identity}/{folder}/")
-        return list(names)
+        return names
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         """Writes an object; see `Origin`."""

@@ -6,30 +6,11 @@ error: a listing that failed must never look like a shorter one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote, unquote_plus
 from xml.etree.ElementTree import Element
 
 from restore.errors import TransientStorageError
-
-MAX_PAGE_BYTES = 16 << 20
-"""A page has 1,000 keys at most, of 1,024 bytes, each of them quoted to three: a fifth of this."""
-
-MAX_PAGES = 1000
-"""A million files; nobody has so many, and a server that never comes to the end is noticed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of a folder's listing.
-
-    Attributes:
-        names: of the objects directly in the folder.
-        token: asks for the next page; empty on the last one.
-    """
-
-    names: list[str]
-    token: str
+from restore.storage.paging import Page, name_in_folder
 
 
 def page_query(prefix: str, token: str) -> str:
@@ -68,15 +49,9 @@ def page_of(root: Element, *, bucket: str, prefix: str, file: str) -> Page:
     more, token = _text(root, "IsTruncated"), _text(root, "NextContinuationToken")
     if more not in {"true", "false"} or (more == "true" and not token):
         raise TransientStorageError("listing does not say how it goes on", file=file, found=more or None)
-    names: list[str] = []
-    for contents in root.iterfind("{*}Contents"):
-        key = decoded(_text(contents, "Key"))
-        if not key.startswith(prefix):
-            raise TransientStorageError("listing has a file of another folder", file=file, found=key)
-        # Without a name: the empty object that consoles make for a folder. With a slash: of a folder below.
-        if (name := key.removeprefix(prefix)) and "/" not in name:
-            names.append(name)
-    return Page(names, token if more == "true" else "")
+    keys = (decoded(_text(contents, "Key")) for contents in root.iterfind("{*}Contents"))
+    names = (name_in_folder(key, prefix, folder=file) for key in keys)
+    return Page([name for name in names if name is not None], token if more == "true" else "")
 
 
 def _text(element: Element, name: str) -> str:

@@ -19,8 +19,8 @@ from tests.storage.serving import free_ports, serving
 class S3Server:
     """A running server.
 
-    It remembers for minutes what it saw in a folder: what tests put there goes through it, or into a prefix that
-    nobody has asked for yet.
+    It remembers for minutes what it saw in a folder: what tests put there goes through it, or into a prefix
+    that nobody has asked for yet.
     """
 
     endpoint: str
