@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from restore.errors import EmptyStorageError, FormatError, ManifestError, StalledError, UsageError
 from restore.flow.children import Child, Children, Program
+from restore.flow.rate import Rate
 from restore.report.events import Report
 from restore.storage.adapter_config import OPTIONAL, AdapterConfig, identity_of
 from restore.storage.base import (
@@ -29,7 +30,7 @@ from restore.storage.base import (
     read_file,
 )
 from restore.storage.command_reader import CommandReader
-from restore.storage.names import METADATA_FOLDER, check_handle, check_line, check_name
+from restore.storage.names import METADATA_FOLDER, check_handle, check_name
 from restore.storage.repeating import Repeating, Sleep
 
 IDLE_SECONDS = 600.0
@@ -55,6 +56,8 @@ class CommandStorage(Storage):
         children: runs them.
         report: is told of bytes received, tries and stalls.
         idle_seconds: a command without a byte in or out for so long is given up.
+        rate: the bandwidth limit for reading, where there is one. It holds for what commands print: their
+            traffic is theirs.
         sleep: waits before the next try; the event loop's unless a test says otherwise.
 
     Cancellation: the command is ended with all that it has started, and waited for.
@@ -68,12 +71,14 @@ class CommandStorage(Storage):
         *,
         report: Report,
         idle_seconds: float = IDLE_SECONDS,
+        rate: Rate | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._config = config
         self._children = children
         self._report = report
         self._idle_seconds = idle_seconds
+        self._rate = rate
         self._repeating = Repeating(report, sleep=sleep)
         self._identity = identity_of(config, os.environ)
 
@@ -94,7 +99,15 @@ class CommandStorage(Storage):
         """Starts to read a file; see `Storage`. Whether it is there shows at the first piece."""
         program = self._program("open_for_read", file=check_handle(handle), FILE_HANDLE=handle)
         async with AsyncExitStack() as running:
-            reader = CommandReader(program, self._children, running, self._repeating, payer, self._report)
+            reader = CommandReader(
+                program,
+                self._children,
+                running,
+                repeating=self._repeating,
+                payer=payer,
+                report=self._report,
+                rate=self._rate,
+            )
             await reader.start()
             yield reader
 
@@ -127,10 +140,9 @@ class CommandStorage(Storage):
         async with self._writing(program) as writer:
             yield writer
 
-    async def save_metadata_lines(self, name: str, lines: Sequence[str]) -> FileHandle:
+    async def save_metadata(self, name: str, data: bytes) -> FileHandle:
         """Writes one metadata file; see `Storage`."""
         handle = f"{METADATA_FOLDER}/{check_name(name)}"
-        data = "".join(f"{check_line(line)}\n" for line in lines).encode()
         # The command overwrites what is there, so whether something is has to be found out before.
         if handle in await self._list():
             await self._compare(handle, data)

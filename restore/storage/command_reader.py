@@ -13,6 +13,7 @@ from isal.isal_zlib import crc32
 
 from restore.errors import CorruptAnswerError, TransientStorageError
 from restore.flow.children import Child, Children, Program
+from restore.flow.rate import Rate
 from restore.report.events import Received, Report
 from restore.storage.base import PIECE_BYTES, FileReader, Payer, Piece
 from restore.storage.repeating import Repeating
@@ -31,6 +32,7 @@ class CommandReader(FileReader):
         repeating: how often it is run.
         payer: pays for the buffer while it is filled; for what is in it, until the receiver gives that back.
         report: is told of the bytes received, those read a second time included.
+        rate: the bandwidth limit, where there is one.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class CommandReader(FileReader):
         program: Program,
         children: Children,
         running: AsyncExitStack,
+        *,
         repeating: Repeating,
         payer: Payer,
         report: Report,
+        rate: Rate | None,
     ) -> None:
         self._program = program
         self._children = children
@@ -48,6 +52,7 @@ class CommandReader(FileReader):
         self._repeating = repeating
         self._payer = payer
         self._report = report
+        self._rate = rate
         self._buffer = memoryview(bytearray(PIECE_BYTES))
         self._child: Child | None = None
         self._runs = 0
@@ -123,6 +128,8 @@ class CommandReader(FileReader):
         size = await child.read_into(view)
         if size:
             self._report(Received(size))
+            if self._rate is not None:
+                await self._rate.spend(size)  # meanwhile nobody waits for the command: it cannot stall
         return size
 
     def _another(self, found: str) -> CorruptAnswerError:
