@@ -40,7 +40,7 @@ def pin_of(body: bytes, *, file: str) -> Pin:
         TransientStorageError: the answer was cut short, or is something else.
     """
     told = _parse(body, _Object, file)
-    if not told.size.isdigit():
+    if not (told.size.isascii() and told.size.isdigit()):
         raise TransientStorageError("storage answers something else", file=file, found=f"size {told.size!r}")
     return Pin(told.generation, int(told.size))
 

@@ -150,7 +150,13 @@ class HttpClient:
     ) -> aiohttp.ClientResponse:
         """Sends a GET; its answer has begun."""
         session = self._fresh if fresh else self._pooled
-        return await session.get(url, headers=headers, allow_redirects=follow, proxy=self._proxy_for(url))
+        return await session.get(
+            url,
+            headers=headers,
+            allow_redirects=follow,
+            max_redirects=MAX_REDIRECTS,
+            proxy=self._proxy_for(url),
+        )
 
     async def request(
         self,
@@ -180,6 +186,7 @@ class HttpClient:
                     headers=headers,
                     data=data,
                     allow_redirects=rules.follow,
+                    max_redirects=MAX_REDIRECTS,
                     timeout=timeout,
                     proxy=self._proxy_for(url),
                 ) as response:

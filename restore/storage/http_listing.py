@@ -1,4 +1,4 @@
-"""The index of a folder, as web servers show it: nginx's JSON, or a page of links.
+"""The index of a folder, as web servers show it: JSON (nginx if told to, Caddy if asked), or a page of links.
 
 A page that is no index is an error: a listing that failed must never look like an empty one.
 """
@@ -13,16 +13,17 @@ import msgspec
 from restore.errors import StorageUnavailableError, TransientStorageError
 
 _TITLES = ("index of", "directory listing")
-"""How the pages of nginx, Apache, Caddy and Python's own server begin."""
+"""How the pages of nginx, Apache, lighttpd and Python's own server begin."""
 
 
 class _Entry(msgspec.Struct):
     name: str
-    type: str = "file"
+    type: str = "file"  # nginx's way
+    is_dir: bool = False  # Caddy's
 
 
 def parse_json_index(body: bytes, *, file: str) -> list[str]:
-    """The names of the files in nginx's `autoindex_format json`.
+    """The names of the files in nginx's `autoindex_format json`, or in what Caddy answers.
 
     Raises:
         TransientStorageError: the body was cut short, or is something else.
@@ -31,7 +32,7 @@ def parse_json_index(body: bytes, *, file: str) -> list[str]:
         entries = msgspec.json.decode(body, type=list[_Entry])
     except msgspec.MsgspecError as error:
         raise TransientStorageError("index of the folder does not parse", file=file, found=error) from error
-    return [entry.name for entry in entries if entry.type == "file"]
+    return [entry.name for entry in entries if entry.type == "file" and not entry.is_dir]
 
 
 def parse_html_index(text: str, *, file: str) -> list[str]:
@@ -58,7 +59,10 @@ def parse_html_index(text: str, *, file: str) -> list[str]:
 
 
 def _file_name(link: str) -> str | None:
-    parts = urlsplit(link)
+    try:
+        parts = urlsplit(link)
+    except ValueError:  # no URL at all
+        return None
     name = unquote(parts.path).removeprefix("./")
     if parts.scheme or parts.netloc or parts.query or not name or "/" in name or name in {".", ".."}:
         return None  # another place, another order of the same page, or a folder

@@ -62,6 +62,7 @@ class HttpOrigin(Origin):
                 self._url(f"{folder}/"),
                 handle=folder,
                 rules=_RULES,
+                headers={"Accept": "application/json, text/html"},
                 max_bytes=MAX_INDEX_BYTES,
             )
         except MissingFileError as error:
