@@ -35,7 +35,7 @@ OPTIONAL = "backup_metadata_file"
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
-_PARAMETERS = {"BACKUP_NAME", "BACKUP_HANDLE", "FILE_NAME", "FILE_HANDLE"}
+PARAMETERS = {"BACKUP_NAME", "BACKUP_HANDLE", "FILE_NAME", "FILE_HANDLE"}
 """Set anew for each call."""
 
 _PLACES = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
@@ -169,7 +169,7 @@ def identity_of(config: AdapterConfig, environment: Mapping[str, str]) -> str:
     named = {name for text in config.commands.values() for name in _VARIABLE.findall(text)}
     taken = {name: environment[name] for name in (named | _PLACES) & environment.keys()}
     variables = {**taken, **config.variables}
-    for name in _PARAMETERS | _CREDENTIALS:
+    for name in PARAMETERS | _CREDENTIALS:
         variables.pop(name, None)
     canonical = json.dumps([dict(config.commands), variables], sort_keys=True)
     return f"command:{sha256(canonical.encode('utf-8', 'surrogateescape')).hexdigest()}"
