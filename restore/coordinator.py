@@ -28,6 +28,7 @@ from restore.catalog.loading import load_view
 from restore.epochs import restore_epoch_endings
 from restore.errors import DamagedTargetError, ForeignTargetError, ProofError, TrustError
 from restore.fetch import Fetcher
+from restore.flow.slots import Slots
 from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS, Domain
 from restore.ledger.waypoint import Waypoint
@@ -63,6 +64,7 @@ class BootstrapRequest:
         trust: what the proofs must end in.
         accept_older: whether less than asked for is welcome.
         limits: bounds of the run.
+        slots: how many chunks may be in progress; always `limits.concurrency` if not given.
         domain: the network's hashes.
     """
 
@@ -73,6 +75,7 @@ class BootstrapRequest:
     trust: TrustPolicy
     accept_older: bool
     limits: Limits
+    slots: Slots | None = None
     domain: Domain = APTOS
 
 
@@ -160,7 +163,7 @@ async def _restore(
 ) -> Result:
     history = TrustedHistory(request.trust, request.domain, keep_from=plan.first_saved)
     async with (
-        Fetcher(request.storage, request.limits) as fetcher,
+        Fetcher(request.storage, request.limits, slots=request.slots) as fetcher,
         open_target(folder, fetcher.workers, report=report, domain=request.domain) as target,
     ):
         run = Run(fetcher, request.domain, history, target, report)

@@ -31,6 +31,9 @@ DESCRIPTORS_PER_CHUNK = 4
 BYTES_PER_CHUNK = 32 << 20
 """What a chunk holds while it is read, at least: a part of 16 MiB, and as much of it unpacked."""
 
+NEEDED_DESCRIPTORS, WANTED_DESCRIPTORS = 768, 4096
+"""With a database: half are for 42 instances of 10 to 48 files each, the rest for the backup's files."""
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -87,6 +90,14 @@ def limits_of_process(
         descriptors=spare,
         threads=cpus + 1,
     )
+
+
+def reachable_descriptors() -> int:
+    """What the soft limit of open files is, or will be once a database has claimed its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in {soft, hard}:
+        return max(soft, WANTED_DESCRIPTORS)
+    return max(soft, min(hard, WANTED_DESCRIPTORS))
 
 
 def claim_descriptors(*, needed: int, wanted: int) -> None:

@@ -26,6 +26,7 @@ from restore.errors import (
     UsageError,
 )
 from restore.fetch import Fetcher
+from restore.flow.slots import Slots
 from restore.ledger.hashes import APTOS, Domain
 from restore.limits import Limits
 from restore.proof.trust import TrustedHistory, TrustPolicy
@@ -50,6 +51,7 @@ class OneoffRequest:
         target_version: nothing above it is kept; None for no bound.
         trust: what the proofs must end in.
         limits: bounds of the run.
+        slots: how many chunks may be in progress; always `limits.concurrency` if not given.
         domain: the network's hashes.
     """
 
@@ -58,6 +60,7 @@ class OneoffRequest:
     target_version: int | None
     trust: TrustPolicy
     limits: Limits
+    slots: Slots | None = None
     domain: Domain = APTOS
 
 
@@ -163,7 +166,7 @@ async def _opened(
     request: OneoffRequest, folder: TargetFolder | None, report: Report
 ) -> AsyncIterator[tuple[Fetcher, Target]]:
     async with (
-        Fetcher(request.storage, request.limits) as fetcher,
+        Fetcher(request.storage, request.limits, slots=request.slots) as fetcher,
         open_target(folder, fetcher.workers, report=report, domain=request.domain) as target,
     ):
         yield fetcher, target

@@ -11,6 +11,7 @@ from restore.catalog.view import Gap, MetadataView
 from restore.epochs import restore_epoch_endings
 from restore.errors import UnreachableError
 from restore.fetch import Fetcher
+from restore.flow.slots import Slots
 from restore.ledger.hashes import APTOS, Domain
 from restore.limits import Limits
 from restore.proof.accumulator import Accumulator
@@ -38,6 +39,7 @@ class VerifyRequest:
             the newest of all, 0 for none.
         trust: what the proofs must end in.
         limits: bounds of the run.
+        slots: how many chunks may be in progress; always `limits.concurrency` if not given.
         domain: the network's hashes.
     """
 
@@ -47,6 +49,7 @@ class VerifyRequest:
     state_snapshot_before_version: int | None
     trust: TrustPolicy
     limits: Limits
+    slots: Slots | None = None
     domain: Domain = APTOS
 
 
@@ -70,7 +73,7 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
     versions += [] if last is None else [last]
     first_used = min([*versions, *(entry.first_version for entry in backups[:1])], default=0)
     history = TrustedHistory(request.trust, request.domain, keep_from=first_used)
-    async with Fetcher(request.storage, request.limits) as fetcher:
+    async with Fetcher(request.storage, request.limits, slots=request.slots) as fetcher:
         run = Run(fetcher, request.domain, history, DryTarget(), report)
         await _verify_epochs(run, view, tuple(versions))
         finished = None if snapshot is None else await _verify_snapshot(run, snapshot)

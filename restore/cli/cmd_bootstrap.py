@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from restore.cli.legacy import ignored_database_options, refused_option
@@ -12,8 +14,13 @@ from restore.cli.options import (
     output_option,
     restore_options,
 )
-from restore.cli.output import Answer, run_reported
+from restore.cli.output import Answer
+from restore.cli.reading import Backup, run_on_backup
 from restore.cli.summary import answer_of_restore
+
+if TYPE_CHECKING:
+    from restore.report.events import Report
+    from restore.report.result import Result
 
 
 @click.command("bootstrap-db")
@@ -33,14 +40,20 @@ def bootstrap_db(
     """
     from restore.coordinator import BootstrapRequest, bootstrap
 
-    request = BootstrapRequest(
-        target_dir=restoring.target.folder(),
-        target_version=restoring.target_version,
-        ledger_history_start_version=ledger_history_start_version,
-        trust=restoring.policy(),
-        accept_older=accept_older,
-        limits=restoring.source.limits(),
-        storage=restoring.source.open_storage(),
-    )
-    result = run_reported(lambda report: bootstrap(request, report))
-    return answer_of_restore(result, request.target_dir, headline=f"{request.target_dir} is restored")
+    folder, policy = restoring.target.folder(), restoring.policy()
+
+    async def work(backup: Backup, report: Report) -> Result:
+        request = BootstrapRequest(
+            target_dir=folder,
+            target_version=restoring.target_version,
+            ledger_history_start_version=ledger_history_start_version,
+            trust=policy,
+            accept_older=accept_older,
+            storage=backup.storage,
+            limits=backup.limits,
+            slots=backup.slots,
+        )
+        return await bootstrap(request, report)
+
+    result = run_on_backup(restoring.source, work)
+    return answer_of_restore(result, folder, headline=f"{folder} is restored")

@@ -98,10 +98,10 @@ async def _restore(sample: SampleBackup, database: Path, report: Report) -> Resu
     from restore.coordinator import BootstrapRequest, bootstrap
     from restore.limits import limits_of_process
     from restore.proof.trust import TrustPolicy
-    from restore.storage.opening import open_storage
+    from restore.storage.local import LocalFs
 
     request = BootstrapRequest(
-        storage=open_storage(local_fs_dir=sample.root),
+        storage=LocalFs(sample.root),
         target_dir=database,
         target_version=None,
         ledger_history_start_version=None,
@@ -115,11 +115,11 @@ async def _restore(sample: SampleBackup, database: Path, report: Report) -> Resu
 async def _verify(sample: SampleBackup, _database: Path, report: Report) -> Result:
     from restore.limits import limits_of_process
     from restore.proof.trust import TrustPolicy
-    from restore.storage.opening import open_storage
+    from restore.storage.local import LocalFs
     from restore.verify import VerifyRequest, verify
 
     request = VerifyRequest(
-        storage=open_storage(local_fs_dir=sample.root),
+        storage=LocalFs(sample.root),
         start_version=0,
         end_version=None,
         state_snapshot_before_version=None,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from restore.cli.legacy import NO_MOVE_VM, ignored_database_options, refused_option
 from restore.cli.options import RestoreFlags, option, output_option, restore_options
-from restore.cli.output import Answer, run_reported
+from restore.cli.output import Answer
+from restore.cli.reading import Backup, run_on_backup
 from restore.cli.summary import answer_of_restore
 from restore.cli.values import parse_version
 from restore.errors import UsageError
 
 if TYPE_CHECKING:
     from restore.pieces import OneoffRequest
+    from restore.report.events import Report
     from restore.report.result import Result
     from restore.snapshot import RestoreMode
 
@@ -33,9 +36,10 @@ def epoch_ending(*, restoring: RestoreFlags, epoch_ending_manifest: str) -> Answ
     """Restore the ledger infos of one epoch-ending backup."""
     from restore.oneoff import oneoff_epoch_ending
 
-    request = _request(restoring)
-    result = run_reported(lambda report: oneoff_epoch_ending(request, report, manifest=epoch_ending_manifest))
-    return _answer(result, request)
+    return _run(
+        restoring,
+        lambda request, report: oneoff_epoch_ending(request, report, manifest=epoch_ending_manifest),
+    )
 
 
 @oneoff.command("state-snapshot")
@@ -64,13 +68,12 @@ def state_snapshot(
     """Restore one state snapshot."""
     from restore.oneoff import oneoff_state_snapshot
 
-    request = _request(restoring)
-    result = run_reported(
-        lambda report: oneoff_state_snapshot(
+    return _run(
+        restoring,
+        lambda request, report: oneoff_state_snapshot(
             request, report, manifest=state_manifest, into_version=state_into_version, mode=restore_mode
-        )
+        ),
     )
-    return _answer(result, request)
 
 
 @oneoff.command("transaction")
@@ -103,26 +106,29 @@ def transaction(
         raise UsageError("--kv-only-replay false is not supported", hint=NO_MOVE_VM)
     from restore.oneoff import oneoff_transaction
 
-    request = _request(restoring)
-    result = run_reported(
-        lambda report: oneoff_transaction(
+    return _run(
+        restoring,
+        lambda request, report: oneoff_transaction(
             request, report, manifest=transaction_manifest, replay_from=replay_transactions_from_version
-        )
+        ),
     )
-    return _answer(result, request)
 
 
-def _answer(result: Result, request: OneoffRequest) -> Answer:
-    return answer_of_restore(result, request.target_dir, headline=f"the backup is in {request.target_dir}")
-
-
-def _request(restoring: RestoreFlags) -> OneoffRequest:
+def _run(restoring: RestoreFlags, work: Callable[[OneoffRequest, Report], Awaitable[Result]]) -> Answer:
     from restore.pieces import OneoffRequest
 
-    return OneoffRequest(
-        target_dir=restoring.target.folder(),
-        target_version=restoring.target_version,
-        trust=restoring.policy(),
-        limits=restoring.source.limits(),
-        storage=restoring.source.open_storage(),
-    )
+    folder, policy = restoring.target.folder(), restoring.policy()
+
+    async def run(backup: Backup, report: Report) -> Result:
+        request = OneoffRequest(
+            target_dir=folder,
+            target_version=restoring.target_version,
+            trust=policy,
+            storage=backup.storage,
+            limits=backup.limits,
+            slots=backup.slots,
+        )
+        return await work(request, report)
+
+    result = run_on_backup(restoring.source, run)
+    return answer_of_restore(result, folder, headline=f"the backup is in {folder}")

@@ -15,7 +15,8 @@ from restore.cli.options import (
     output_option,
     restore_options,
 )
-from restore.cli.output import Answer, run_reported, table
+from restore.cli.output import Answer, table
+from restore.cli.reading import run_on_backup
 from restore.errors import UnreachableError
 from restore.report.figures import show_bytes, show_count
 
@@ -51,10 +52,12 @@ def plan(*, restoring: RestoreFlags, ledger_history_start_version: int | None, a
         accept_older=True,  # what falls short is shown too, and then told by the exit code
         check_epochs=not restoring.skip_epoch_endings,
     )
-    limits, storage = restoring.source.limits(), restoring.source.open_storage()
     folder = restoring.target.target_db_dir or Path()
     try:
-        found = run_reported(lambda _: survey(storage, request, limits=limits, target=folder))
+        found = run_on_backup(
+            restoring.source,
+            lambda backup, _: survey(backup.storage, request, limits=backup.limits, target=folder),
+        )
     except UnreachableError as error:
         if error.hint == UnreachableError.default_hint:
             error.hint = _HINT  # the other one says to run this command

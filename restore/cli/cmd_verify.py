@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from restore.cli.legacy import ignored_metadata_option, refused_option
@@ -14,9 +16,14 @@ from restore.cli.options import (
     source_options,
     trust_options,
 )
-from restore.cli.output import Answer, run_reported
+from restore.cli.output import Answer
+from restore.cli.reading import Backup, run_on_backup
 from restore.cli.summary import answer_of
 from restore.cli.values import parse_version, parse_version_or_max
+
+if TYPE_CHECKING:
+    from restore.report.events import Report
+    from restore.report.result import Result
 
 
 @click.command("verify")
@@ -65,12 +72,18 @@ def verify(
     from restore.verify import VerifyRequest
     from restore.verify import verify as verify_backup
 
-    request = VerifyRequest(
-        start_version=start_version,
-        end_version=end_version,
-        state_snapshot_before_version=state_snapshot_before_version,
-        trust=trust.policy(skip=skip_epoch_endings),
-        limits=source.limits(),
-        storage=source.open_storage(),
-    )
-    return answer_of(run_reported(lambda report: verify_backup(request, report)), "verified")
+    policy = trust.policy(skip=skip_epoch_endings)
+
+    async def work(backup: Backup, report: Report) -> Result:
+        request = VerifyRequest(
+            start_version=start_version,
+            end_version=end_version,
+            state_snapshot_before_version=state_snapshot_before_version,
+            trust=policy,
+            storage=backup.storage,
+            limits=backup.limits,
+            slots=backup.slots,
+        )
+        return await verify_backup(request, report)
+
+    return answer_of(run_on_backup(source, work), "verified")

@@ -22,8 +22,14 @@ from restore.errors import ResourceError
 
 DISTRIBUTION = "aptos-restore"
 IMPORT_NAMES = ("restore", "cache")
-LIBRARIES = ("aiofiles", "click", "msgspec", "py_arkworks_bls12381", "rich", "rocksdict", "uvloop")
-"""What a restore imports; each has the name of its distribution."""
+LIBRARIES = {
+    name: name
+    for name in (
+        "aiofiles", "aiohttp", "botocore", "click", "deflate", "google-auth", "isal", "msgspec",
+        "py_arkworks_bls12381", "PyYAML", "rich", "rocksdict", "tenacity", "uvloop",
+    )
+} | {"google-auth": "google.auth", "PyYAML": "yaml"}  # fmt: skip
+"""Distributions that a restore may need, and what is imported of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def diagnose(
 def _library(name: str) -> Library:
     failure = version = None
     try:
-        importlib.import_module(name)
+        importlib.import_module(LIBRARIES[name])
     except ImportError as error:
         failure = f"does not import: {error}"
     try:

@@ -24,7 +24,7 @@ from restore.cli.cmd_plan import plan
 from restore.cli.cmd_verify import verify
 from restore.cli.cmd_verify_db import verify_db
 from restore.cli.legacy import replay_verify
-from restore.cli.output import Answer, print_answer, wants_json
+from restore.cli.output import Answer, Session, print_answer, wants_json
 from restore.errors import (
     EXIT_OK,
     AccessDeniedError,
@@ -78,16 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_standard_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
-    as_json = wants_json(arguments, os.environ)
+    session = Session(as_json=wants_json(arguments, os.environ))
     started = time.monotonic()
     try:
-        answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=as_json)
+        answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=session)
     except Exception as exception:  # noqa: BLE001  the edge: nothing leaves without an exit code
         answer = Answer(error=_typed(exception))
     if not isinstance(answer, Answer):
         return EXIT_OK  # --help or --version, printed by click
     seconds = time.monotonic() - started
-    print_answer(answer, command=command_name(arguments), seconds=seconds, as_json=as_json)
+    print_answer(answer, session, command=command_name(arguments), seconds=seconds)
     return answer.exit_code
 
 

@@ -11,11 +11,18 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from restore.cli.values import GivenPath, parse_size, parse_version
+from restore.cli.values import (
+    GivenPath,
+    LimitRate,
+    parse_concurrency,
+    parse_limit_rate,
+    parse_size,
+    parse_version,
+)
 from restore.errors import UsageError
 from restore.report.figures import show_bytes
 
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from restore.ledger.waypoint import Waypoint
     from restore.limits import Limits
     from restore.proof.trust import TrustPolicy
-    from restore.storage.base import Storage
+    from restore.storage.opening import Source
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 T = TypeVar("T")
@@ -42,7 +49,7 @@ def option(*names: str, **settings: Any) -> Decorator:
 class BoundFlags:
     """How much of this machine reading a backup may take."""
 
-    concurrent_downloads: int | None
+    concurrent_downloads: int | Literal["auto"] | None
     memory_budget: int | None
 
     def limits(self) -> Limits:
@@ -64,18 +71,42 @@ class BoundFlags:
 class SourceFlags:
     """Where the backup is, and how it is read."""
 
-    local_fs_dir: Path
+    storage: str | None
+    local_fs_dir: Path | None
+    command_adapter_config: Path | None
+    no_native: bool
+    endpoint_url: str | None
+    region: str | None
+    path_style: bool
+    anonymous: bool
+    limit_rate: LimitRate | None
+    command_idle_timeout: float
     bounds: BoundFlags
-
-    def open_storage(self) -> Storage:
-        """The storage that holds the backup."""
-        from restore.storage.opening import open_storage
-
-        return open_storage(local_fs_dir=self.local_fs_dir)
 
     def limits(self) -> Limits:
         """The bounds of the run."""
         return self.bounds.limits()
+
+    def source(self) -> Source:
+        """What the storage is opened from.
+
+        Raises:
+            UsageError: not exactly one storage is named, or it is named wrongly.
+        """
+        from restore.storage.opening import Wishes, source_of_config, source_of_folder, source_of_url
+
+        named = (self.storage, self.local_fs_dir, self.command_adapter_config)
+        if sum(name is not None for name in named) != 1:
+            raise UsageError(
+                "exactly one of --storage, --local-fs-dir and --command-adapter-config is needed",
+                hint="--storage takes s3://bucket/prefix, gs://bucket/prefix, https://host/path and file:///folder",
+            )
+        wishes = Wishes(self.endpoint_url, self.region, self.path_style or None, self.anonymous or None)
+        if self.local_fs_dir is not None:
+            return wishes.apply(source_of_folder(self.local_fs_dir))
+        if self.command_adapter_config is not None:
+            return source_of_config(self.command_adapter_config, wishes, native=not self.no_native)
+        return source_of_url(self.storage or "", wishes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +204,10 @@ bound_options = bundle(
     BoundFlags,
     option(
         "--concurrent-downloads",
-        metavar="N",
-        type=int,
-        help="Chunks in progress at once.  [default: CPUs of this process]",
+        metavar="N|auto",
+        callback=parse_concurrency,
+        help="Chunks in progress at once; auto begins with the default, and goes up where that brings more.  "
+        "[default: CPUs of this process]",
     ),
     option(
         "--memory-budget",
@@ -190,7 +222,51 @@ bound_options = bundle(
 source_options = bundle(
     "source",
     SourceFlags,
-    option("--local-fs-dir", metavar="DIR", type=GivenPath(), required=True, help="Folder of the backup."),
+    option(
+        "--storage",
+        metavar="URL",
+        help="Where the backup is: s3://bucket/prefix, gs://bucket/prefix, https://host/path or file:///folder.",
+    ),
+    option("--local-fs-dir", metavar="DIR", type=GivenPath(), help="Folder of the backup."),
+    option(
+        "--command-adapter-config",
+        metavar="FILE",
+        type=GivenPath(),
+        help="The backup behind shell commands, in the Rust tool's YAML. Published configurations are known, "
+        "and their storage is read without a shell.",
+    ),
+    option("--no-native", is_flag=True, help="Run the commands of a configuration even where it is known."),
+    option(
+        "--endpoint-url",
+        metavar="URL",
+        help="Service of an s3:// or gs:// storage.  [default: what the settings of its own tools say]",
+    ),
+    option("--region", metavar="NAME", help="Region of an s3:// bucket.  [default: as its own tools]"),
+    option(
+        "--path-style",
+        is_flag=True,
+        help="Name an s3:// bucket in the path of URLs, not in the host; always so with --endpoint-url.",
+    ),
+    option(
+        "--anonymous",
+        is_flag=True,
+        help="Sign no requests to a bucket.  [default: where there are no credentials]",
+    ),
+    option(
+        "--limit-rate",
+        metavar="SIZE|@FILE",
+        callback=parse_limit_rate,
+        help="Bytes received a second at most, such as 80M; or a file that holds such a size, or the word "
+        "off, and may be edited meanwhile.",
+    ),
+    option(
+        "--command-idle-timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        help="Give up a command of a configuration that for so long has neither brought nor taken a byte.",
+    ),
     bound_options,
 )
 

@@ -21,6 +21,7 @@ from restore.errors import EXIT_OK, RestoreError
 
 if TYPE_CHECKING:
     from restore.report.events import Report
+    from restore.report.tally import TransferFigures
 
 T = TypeVar("T")
 
@@ -43,6 +44,19 @@ class Answer:
     def exit_code(self) -> int:
         """The exit code of the process."""
         return EXIT_OK if self.error is None else self.error.exit_code
+
+
+@dataclass(slots=True)
+class Session:
+    """What one call of the program is about, besides its answer.
+
+    Attributes:
+        as_json: whether the answer is asked for as JSON.
+        transfers: what became of the transfers of its run, where it had one.
+    """
+
+    as_json: bool
+    transfers: TransferFigures | None = None
 
 
 def run_reported(work: Callable[[Report], Awaitable[T]]) -> T:
@@ -71,10 +85,11 @@ def wants_json(arguments: Sequence[str], environment: Mapping[str, str]) -> bool
     return form == "json"
 
 
-def print_answer(answer: Answer, *, command: str, seconds: float, as_json: bool) -> None:
+def print_answer(answer: Answer, session: Session, *, command: str, seconds: float) -> None:
     """Prints the answer on stdout, in the form asked for, and its error on stderr."""
-    if as_json:
-        _print(json.dumps(_header(answer.error, command=command, seconds=seconds) | dict(answer.data)))
+    if session.as_json:
+        header = _header(answer.error, command=command, seconds=seconds)
+        _print(json.dumps(header | _transfers(session) | dict(answer.data)))
     elif answer.text:
         _print(answer.text)
     if answer.error is not None:
@@ -84,7 +99,7 @@ def print_answer(answer: Answer, *, command: str, seconds: float, as_json: bool)
 
 def print_part(text: str) -> None:
     """Prints a part of the answer before its end, where the answer is text."""
-    if not click.get_current_context().obj:
+    if not click.get_current_context().obj.as_json:
         _print(text)
 
 
@@ -95,6 +110,15 @@ def _header(error: RestoreError | None, *, command: str, seconds: float) -> dict
         return failure_object(error, command=command, seconds=seconds)
     ok = {"schema": SCHEMA, "status": "ok", "exit_code": EXIT_OK, "command": command}
     return ok | {"seconds": round(seconds, 3)}
+
+
+def _transfers(session: Session) -> dict[str, Any]:
+    if session.transfers is None:
+        return {}
+    import msgspec
+
+    fields: dict[str, Any] = msgspec.to_builtins(session.transfers)
+    return fields
 
 
 def table(rows: Iterable[tuple[str, object]]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -55,9 +56,53 @@ def parse_version_or_max(ctx: click.Context, param: click.Parameter, value: str)
 
 def parse_size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
     """Option callback: bytes, with or without a binary unit: `1073741824`, `512M`, `2G`, `2GiB`."""
+    return None if value is None else _size(value, click.BadParameter)
+
+
+def size_of_text(text: str) -> int:
+    """As `parse_size`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _size(text, ValueError)
+
+
+def _size(text: str, error: type[Exception]) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise error(f"{text[:40]!r} is not a size such as 512M or 2G")
+    return int(match[1]) << 10 * " KMGT".index((match[2] or " ").upper())
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRate:
+    """A bandwidth limit: a number of bytes a second, or a file that holds it."""
+
+    bytes_per_second: int | None
+    file: Path | None
+
+
+def parse_limit_rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> LimitRate | None:
+    """Option callback: `80M`, or `@FILE`."""
     if value is None:
         return None
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise click.BadParameter(f"{value[:40]!r} is not a size such as 512M or 2G")
-    return int(match[1]) << 10 * " KMGT".index((match[2] or " ").upper())
+    if value.startswith("@"):
+        return LimitRate(None, Path(value[1:]))
+    size = _size(value, click.BadParameter)
+    if not size:
+        raise click.BadParameter("a limit must be above 0")
+    return LimitRate(size, None)
+
+
+def parse_concurrency(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    """Option callback: a number, or the word `auto`."""
+    if value is None:
+        return None
+    if value == "auto":
+        return "auto"
+    if not (value.isascii() and value.lstrip("-").isdigit() and len(value) <= MAX_DIGITS):
+        raise click.BadParameter(f"{value[:40]!r} is not a number, nor auto")
+    return int(value)

@@ -21,7 +21,7 @@ from restore.report.events import Notice, Report
 from restore.report.figures import show_bytes
 
 LOOK_SECONDS = 0.25
-"""Between two looks: one costs half a millisecond, and what leaks does not double in that time."""
+"""Between two looks: one costs less than a millisecond, and what leaks does not double in that time."""
 
 
 @dataclass(frozen=True, slots=True)

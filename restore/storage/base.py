@@ -62,7 +62,7 @@ class FileReader(ABC):
     @property
     @abstractmethod
     def size(self) -> int | None:
-        """Bytes of the whole file, where the storage knows."""
+        """Bytes of the whole file as it is read, where the storage knows."""
 
     @abstractmethod
     async def read_piece(self) -> Piece:
@@ -128,7 +128,7 @@ class Storage(ABC):
 
     @abstractmethod
     async def size_of(self, handle: FileHandle) -> int | None:
-        """Bytes of a file, where the storage tells without reading it.
+        """Bytes of a file as it lies in the storage, perhaps packed; None where that is not told.
 
         Raises:
             MissingFileError: it is not there.

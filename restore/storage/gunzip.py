@@ -2,10 +2,10 @@
 
 Source: RFC 1952; spec/backup-format.md 1.2.
 
-As a whole (libdeflate) is half as fast again as a stream (isal). But libdeflate wants to know the size before,
-for which there is only the trailer's word; and it stops at the end of the first member without a word about
-what follows. So a file is unpacked as a whole only where its last eight bytes, checksum and size of the
-content, are found nowhere else in it: then the member that they end is all there is.
+As a whole (libdeflate) is half as fast again as a stream (isal). But libdeflate wants to know the size
+before, for which there is only the trailer's word; and it stops at the end of the first member without a word
+about what follows. So its result counts only where the last eight bytes of the file, checksum and size, are
+those of the result, and are found nowhere else in the file: then the member that they end is all there is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ctypes
 
 import deflate
 from isal import igzip_lib
+from isal.isal_zlib import crc32
 
 from restore.errors import CorruptAnswerError
 from restore.storage.base import Piece
@@ -47,12 +48,15 @@ def unpack_whole(data: memoryview) -> bytearray | None:
 
     Bounds: `announced_bytes`, and no more, whatever it unpacks to.
     """
-    if len(data) < _SMALLEST_MEMBER or not _ends_once(data):
-        return None
+    size = announced_bytes(data)
+    if len(data) < _SMALLEST_MEMBER or size == 0 or not _ends_once(data):
+        return None  # libdeflate takes a size of 0 for one that it is not told
     try:
-        return deflate.gzip_decompress(data, announced_bytes(data))
+        unpacked = deflate.gzip_decompress(data, size)
     except deflate.DeflateError:
         return None
+    trailer = crc32(unpacked).to_bytes(4, "little") + len(unpacked).to_bytes(4, "little")
+    return unpacked if trailer == data[-_TRAILER_BYTES:] else None
 
 
 class Gunzip:
@@ -109,7 +113,7 @@ class Gunzip:
         self._at += len(given)
         try:
             piece = self._member.decompress(given, room)
-        except igzip_lib.IsalError as error:
+        except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub declares an instance
             raise self._damaged("gzip data is damaged", error) from error
         if self._member.eof:
             self._at -= len(self._member.unused_data)  # the next member's

@@ -1,9 +1,9 @@
 """A storage whose files are packed, as if they were not: unpacked while they are read, packed when written.
 
-Objects of published backups are gzip streams, all of them, and nothing says so: no name, no header. Their first
-bytes do. But the first bytes of a proof could, by chance, be the same (one in half a million, of some proofs). So
-the first file that is read decides: it is text in every command, metadata or a manifest. If it is not packed
-nothing is, and no file is ever unpacked.
+Objects of published backups are gzip streams, all of them, and nothing says so: no name, no header. Their
+first bytes do. But the first bytes of a proof could, by chance, be the same (one in half a million, of some
+proofs). So the first file that is read decides: it is text in every command, metadata or a manifest. If it is
+not packed nothing is, and no file is ever unpacked.
 
 Source: spec/backup-format.md 1.2.
 """
@@ -183,13 +183,14 @@ class _UnpackingReader(FileReader):
         if not is_whole or size > min(WHOLE_BYTES, MOST_EXPANSION * len(packed)):
             return None
         await self._payer.take(size)
-        unpacked = None
         try:
             unpacked = await _run(unpack_whole, packed, size=size)
             if unpacked is not None:
-                await self._next_packed()
-        finally:
-            self._payer.give_back(size - len(unpacked or b""))
+                await self._next_packed()  # there is none, and the buffer goes back
+        except BaseException:
+            self._payer.give_back(size)
+            raise
+        self._payer.give_back(size - len(unpacked or b""))
         return unpacked
 
     async def _unpack_next(self) -> bytes:

@@ -41,7 +41,8 @@ class Place:
     @property
     def url(self) -> str:
         """The URL, without a slash at its end."""
-        return "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.prefix))).rstrip("/")
+        between = "/" if self.bucket else ""
+        return f"{self.scheme}://{self.bucket}{between}{self.prefix}".rstrip("/")
 
 
 def parse_place(text: str) -> Place:
@@ -71,7 +72,7 @@ def parse_place(text: str) -> Place:
         return Place(scheme, "", unquote(parts.path))
     if not parts.netloc:
         raise _wrong(text, "no bucket" if scheme in BUCKETS else "no host")
-    # What stands behind a bucket is a key, letter by letter; behind a host it is a path as the server reads it.
+    # Behind a bucket stands a key, letter by letter; behind a host a path as the server reads it.
     prefix = text.split("://", 1)[1].partition("/")[2]
     if scheme in BUCKETS and "//" in prefix.strip("/"):
         raise _wrong(text, "has an empty part")

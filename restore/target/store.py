@@ -10,7 +10,7 @@ from typing import Self
 
 from cache.atomic import make_directory_durably, write_durably
 from restore.errors import RestoreError
-from restore.limits import claim_descriptors
+from restore.limits import NEEDED_DESCRIPTORS, WANTED_DESCRIPTORS, claim_descriptors
 from restore.target.failures import local_failures
 from restore.target.instance import Instance, Mode, Resources
 from restore.target.mark import CREATED_FILE, SIDE_FOLDER
@@ -19,9 +19,6 @@ from restore.target.schema import INSTANCES, KeyValue, Table
 TABLES_FOLDER = "tables"
 SCRATCH_FOLDER = "scratch"
 """Below the side folder: table files about to be moved in, and a database that is thrown away."""
-
-NEEDED_DESCRIPTORS, WANTED_DESCRIPTORS = 768, 4096
-"""Half of them are for 42 instances of 10 to 48 files each, the rest for the backup's files and ours."""
 
 TABLE_ROWS = 1024
 """Fewer sorted rows go into a batch: moving a table file in takes some 3 ms, a batch half of one."""

@@ -150,7 +150,6 @@ def test_a_bug_shows_its_traceback_and_ours_do_not(
         ((), "missing command"),
         (("oneoff",), "missing command"),
         (("nonsense",), "no such command 'nonsense'"),
-        (("verify",), "missing option '--local-fs-dir'"),
         (("verify", "--nonsense"), "no such option"),
         (("verify", "--local-fs-dir"), "option '--local-fs-dir' requires an argument"),
         (("verify-db",), "missing argument 'DIR'"),

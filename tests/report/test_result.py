@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore.cli.output import print_answer
+from restore.cli.output import Session, print_answer
 from restore.cli.summary import answer_of
 from restore.errors import (
     DataError,
@@ -55,7 +55,7 @@ PLACE_KEYS = {"file", "version", "offset", "expected", "found"}
 def success(result: Result) -> dict[str, Any]:
     """The object that the command line prints for `result`."""
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
-        print_answer(answer_of(result, "done"), command=result.command, seconds=9.0, as_json=True)
+        print_answer(answer_of(result, "done"), Session(as_json=True), command=result.command, seconds=9.0)
     *before, line, after = stdout.getvalue().split("\n")
     assert (before, after) == ([], "")
     read: dict[str, Any] = json.loads(line)

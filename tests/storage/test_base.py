@@ -9,7 +9,6 @@ import pytest
 from restore.errors import FormatError
 from restore.storage.base import PIECE_BYTES, read_file
 from restore.storage.local import LocalFs
-from restore.storage.opening import open_storage
 from tests.conftest import open_descriptors
 
 
@@ -28,9 +27,3 @@ async def test_a_longer_file_is_refused_by_name(tmp_path: Path, size: int) -> No
     assert refusal.value.file == "file"
     assert refusal.value.expected == f"{size - 1} bytes at most"
     assert open_descriptors() == descriptors
-
-
-async def test_a_folder_on_the_command_line_is_a_local_storage(tmp_path: Path) -> None:
-    storage = open_storage(local_fs_dir=tmp_path)
-    (tmp_path / "file").write_bytes(b"data")
-    assert await read_file(storage, "file", max_bytes=4) == b"data"
