@@ -51,11 +51,11 @@ SETTINGS: Mapping[str, tuple[FaultPlan, tuple[int, ...]]] = {
     "1 % stall for ever": (STALLS, (0,)),
     "10 % reset": (FaultPlan(reset=0.1), (0,)),
     "5 % cut short": (FaultPlan(truncate=0.05), (0,)),
-    "503 for 5 s of 20": (FaultPlan(burst_every=20, burst_seconds=5), (0,)),
-    "100 ms and jitter": (FaultPlan(latency=0.1, jitter=0.1), (0,)),
+    "503 for 5 s of 15": (FaultPlan(burst_every=15, burst_seconds=5), (0,)),
+    "100 to 200 ms late": (FaultPlan(latency=0.1, jitter=0.1), (0,)),
     "all together": (
         FaultPlan(
-            stall=0.01, reset=0.1, truncate=0.05, burst_every=20, burst_seconds=5, latency=0.1, jitter=0.1
+            stall=0.01, reset=0.1, truncate=0.05, burst_every=15, burst_seconds=5, latency=0.1, jitter=0.1
         ),
         (0,),
     ),
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1000, help="MB of the unpacked backup, about")
     parser.add_argument("--settings", nargs="*", choices=SETTINGS, default=list(SETTINGS), metavar="NAME")
     parser.add_argument("--pairs", type=int, default=0, help="runs with stalls against runs without")
-    parser.add_argument("--seed", type=int, default=1, help="of the faults")
+    parser.add_argument("--seed", type=int, default=3, help="of the faults")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "aptos-restore-benchmarks"
     )
