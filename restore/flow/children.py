@@ -153,7 +153,7 @@ class Child:
 
         Raises:
             StalledError: none was taken for `idle_seconds`.
-            CommandFailedError: the program reads no more.
+            CommandFailedError: the program has failed, or reads no more.
         """
         descriptor = self._stdin.fileno()
         rest = memoryview(data)
@@ -163,8 +163,17 @@ class Child:
             except BlockingIOError:
                 await self._progress(writable(descriptor, seconds=self._program.idle_seconds))
             except BrokenPipeError:
-                await self._group.wait(GRACE_SECONDS)  # most probably it has failed, and its status says how
-                raise self._failed(f"stdin closed early, {_ending(self._group.status)}") from None
+                await self.check_well()
+                raise self._failed("stdin closed early") from None
+
+    async def check_well(self) -> None:
+        """Looks at a program that closed a pipe before its time: most probably because it has failed.
+
+        Raises:
+            CommandFailedError: it has, or does within `GRACE_SECONDS`.
+        """
+        if await self._group.wait(GRACE_SECONDS) and (status := self._group.status):
+            raise self._failed(_ending(status))
 
     async def finish(self) -> None:
         """Closes stdin, and waits for the program to end well. Read stdout to its end before.
@@ -175,8 +184,8 @@ class Child:
         """
         self._stdin.close()
         await self._progress(self._group.wait(self._program.idle_seconds))
-        if self._group.status != 0:
-            raise self._failed(_ending(self._group.status))
+        if status := self._group.status:
+            raise self._failed(_ending(status))
 
     async def end(self, grace_seconds: float) -> None:
         """Ends the program and what it has started; for `Children`.
@@ -233,9 +242,7 @@ class Child:
         return f", on stderr: {'...' if len(self._said) > TAIL_BYTES else ''}{shown}"
 
 
-def _ending(status: int | None) -> str:
-    if status is None:
-        return "still running"
+def _ending(status: int) -> str:
     if status == LOST:
         return "unknown exit status (SIGCHLD is ignored)"
     return f"exit status {status}" if status >= 0 else f"signal {-status}"

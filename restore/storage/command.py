@@ -216,7 +216,10 @@ class CommandStorage(Storage):
                     "a command that writes prints the handle and closes stdout (exec 1>&-) before it reads"
                 )
                 raise
-            yield _CommandWriter(_handle(printed, program), child)
+            if not printed.strip():
+                await child.check_well()
+                raise UsageError(f"{program.name} printed no handle", file=program.file)
+            yield _CommandWriter(check_handle(printed.rstrip()), child)
             await child.finish()
 
     async def _printed(self, program: Program, most_bytes: int) -> str:
@@ -260,9 +263,3 @@ async def _print(child: Child, program: Program, most_bytes: int) -> str:
             )
     # Undecodable bytes survive as what no name and no handle may contain.
     return printed.decode("utf-8", "surrogateescape")
-
-
-def _handle(printed: str, program: Program) -> FileHandle:
-    if not printed.strip():
-        raise UsageError(f"{program.name} printed no handle", file=program.file)
-    return check_handle(printed.rstrip())

@@ -159,7 +159,7 @@ class StorageContract(ReadingContract):
 
         await put(storage, "abc.0000/other.chunk", b"")
         before = Unchanged()
-        assert await cancel_at_every_wait(write, check) >= 4
+        assert await cancel_at_every_wait(write, check) >= 3
         assert await get(storage, handle) == data
         await check()
 

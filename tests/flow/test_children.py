@@ -141,12 +141,12 @@ async def test_all_of_a_short_stderr_is_shown(children: Children) -> None:
     assert failure.value.found == f"exit status 1, on stderr: {'0' * TAIL_BYTES}"
 
 
-@pytest.mark.parametrize(("status", "found"), [(5, "exit status 5"), (0, "exit status 0")])
+@pytest.mark.parametrize(("status", "found"), [(5, "exit status 5"), (0, "stdin closed early")])
 async def test_a_program_that_stops_reading_has_failed(children: Children, status: int, found: str) -> None:
     async with children.run(script(f"head -c 10 > /dev/null; exit {status}")) as child:
         with pytest.raises(CommandFailedError) as failure:
             await child.write(bytes(3_000_000))
-    assert failure.value.found == f"stdin closed early, {found}, nothing on stderr"
+    assert failure.value.found == f"{found}, nothing on stderr"
 
 
 async def test_a_program_that_reads_no_more_but_runs_on_has_failed(
@@ -156,7 +156,7 @@ async def test_a_program_that_reads_no_more_but_runs_on_has_failed(
     async with children.run(script("exec <&-; sleep 1000")) as child:
         with pytest.raises(CommandFailedError) as failure:
             await child.write(bytes(3_000_000))
-    assert failure.value.found == "stdin closed early, still running, nothing on stderr"
+    assert failure.value.found == "stdin closed early, nothing on stderr"
 
 
 async def test_a_program_killed_from_outside_has_failed(children: Children, mark: str) -> None:

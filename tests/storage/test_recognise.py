@@ -227,8 +227,8 @@ def test_what_is_called_a_bucket_may_have_a_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", "a b", "*", "/", "a//b", "a/", "/a", "..", "a:b", "a?", "[a]", "~", "a\n", "$X", "naïve",
-              "%41", '"'],
+    "value", ["", " ", "a b", "*", "/", "a//b", "a/", "/a", "..", "a:b", "a?", "[a]", "~", "a\n", "$X",
+              "naïve", "%41", '"'],
 )  # fmt: skip
 def test_a_value_that_a_shell_might_change_is_left_to_it(value: str) -> None:
     assert place_of(AWS_READ, AWS_LIST, {"SUB_DIR": value}) is None
