@@ -10,11 +10,10 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from restore.flow.threads import shielded
 from restore.storage.base import FileHandle
 from restore.storage.http import IDLE_SECONDS, HttpClient, Response, Rules, failures
 
-_SENT_BYTES = 256 << 10
+_SENT_BYTES = 64 << 10
 """Sent at once: slower than this in `IDLE_SECONDS` is no link to send a backup over."""
 
 
@@ -73,21 +72,28 @@ class _Body(aiohttp.Payload):
     def __init__(self, source: IO[bytes], size: int, moved: Callable[[], None]) -> None:
         super().__init__(source, content_type="application/octet-stream")
         self._source = source
-        self._start = source.tell()
         self._size = size  # aiohttp announces it
-        self._end = self._start + size
         self._moved = moved
+        self._begun = False
+
+    @property
+    def consumed(self) -> bool:
+        """Whether it was sent, be it in part.
+
+        aiohttp then leaves it to us to try again, who know that a lost answer may have been a good one.
+        """
+        return self._begun
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
         """Not of use: the bytes are no text."""
         raise TypeError("a body is bytes")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Sends them; called again where aiohttp found the connection closed and has made another."""
-        for position in range(self._start, self._end, _SENT_BYTES):
-            await writer.write(await shielded(asyncio.to_thread(self._read, position)))
+        """Sends them."""
+        self._begun = True
+        left = self._size or 0
+        # Not in a thread: it was just written, so this copies memory, and nobody reads on once cancelled.
+        while piece := self._source.read(min(_SENT_BYTES, left)):
+            await writer.write(piece)
+            left -= len(piece)
             self._moved()
-
-    def _read(self, position: int) -> bytes:
-        self._source.seek(position)
-        return self._source.read(min(_SENT_BYTES, self._end - position))
