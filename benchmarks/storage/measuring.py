@@ -24,6 +24,9 @@ from typing import Self
 POLL_SECONDS = 0.02
 """Between two looks at a child's descriptors; their number changes more slowly."""
 
+MOST_SECONDS = 900.0
+"""A run that takes longer hangs, and is killed; the slowest takes a minute."""
+
 TAIL_BYTES = 2000
 """Of what a program that failed wrote to stderr."""
 
@@ -85,10 +88,13 @@ def measure(command: Sequence[str], environment: Mapping[str, str], *, size: int
             stderr=messages,
             env=environment,
         )
+        too_long = threading.Timer(MOST_SECONDS, process.kill)
+        too_long.start()
         with _Descriptors(process.pid) as descriptors:
             # `wait4` gives the peak of this one child; RUSAGE_CHILDREN would give the largest of all so far.
             _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
+        too_long.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             length = messages.seek(0, os.SEEK_END)
