@@ -39,7 +39,6 @@ def load_aws_settings(*, anonymous: bool) -> AwsSettings:
     Raises:
         UsageError: what is set cannot be used.
     """
-    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
     from botocore.session import Session  # type: ignore[import-untyped]
 
     session = Session()
@@ -52,7 +51,7 @@ def load_aws_settings(*, anonymous: bool) -> AwsSettings:
             if session.get_config_variable("ignore_configured_endpoint_urls")
             else _endpoint(session.full_config, session.get_scoped_config()),
         )
-    except BotoCoreError as error:
+    except Exception as error:  # of botocore, of files, of the program that gives credentials
         raise UsageError(
             "AWS configuration cannot be used", found=error, hint="see what `aws configure list` says"
         ) from error

@@ -90,9 +90,12 @@ def _checked(endpoint: str) -> URL:
     try:
         url = URL(endpoint)
     except ValueError as error:
-        raise UsageError("endpoint is no URL", found=error) from error
-    if url.scheme not in {"http", "https"} or not url.host or url.user or url.password or url.query:
+        raise UsageError("endpoint is no URL of a storage", found=error) from error
+    if url.user or url.password:
         raise UsageError(
-            "endpoint is no URL of a storage", expected="https://host", found=url.with_user(None)
+            "endpoint must not hold a name or password",
+            hint="they would show in logs; give credentials in the ways of the storage's own tools",
         )
+    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
+        raise UsageError("endpoint is no URL of a storage", expected="https://host", found=endpoint)
     return url
