@@ -1,0 +1,232 @@
+"""Indexes of folders: those of the servers there are, and what is none."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from restore.errors import (
+    AccessDeniedError,
+    EmptyStorageError,
+    RestoreError,
+    StorageUnavailableError,
+    TransientStorageError,
+)
+from restore.report.events import silent
+from restore.storage.http import HttpClient
+from restore.storage.http_listing import parse_html_index, parse_json_index
+from restore.storage.http_origin import HttpOrigin
+from tests.contracts.reading import ODD_HANDLES
+from tests.storage.scripted_http import Reply, ScriptedServer, reply
+
+# As the servers write them, shortened to what matters.
+
+NGINX_JSON = b"""[
+{ "name":"deeper", "type":"directory", "mtime":"Thu, 26 Nov 2026 16:28:10 GMT" },
+{ "name":"link", "type":"other", "mtime":"Thu, 26 Nov 2026 16:28:10 GMT" },
+{ "name":"a.meta", "type":"file", "mtime":"Thu, 26 Nov 2026 16:28:10 GMT", "size":5 },
+{ "name":"b \\u2603.meta", "type":"file", "mtime":"Thu, 26 Nov 2026 16:28:10 GMT", "size":5 }
+]
+"""
+
+CADDY_JSON = b"""[{"name":"deeper/","size":4096,"url":"./deeper/","mod_time":"2026-11-26T16:28:10Z",\
+"mode":2147484141,"is_dir":true,"is_symlink":false},{"name":"a.meta","size":5,"url":"./a.meta",\
+"mod_time":"2026-11-26T16:28:10Z","mode":420,"is_dir":false,"is_symlink":false},\
+{"name":"b \xe2\x98\x83.meta",\
+"size":5,"url":"./b%20%E2%98%83.meta","mod_time":"2026-11-26T16:28:10Z","mode":420,"is_dir":false,\
+"is_symlink":true}]
+"""
+
+NGINX = """<html>
+<head><title>Index of /backup/metadata/</title></head>
+<body>
+<h1>Index of /backup/metadata/</h1><hr><pre><a href="../">../</a>
+<a href="deeper/">deeper/</a>                                   26-Nov-2026 16:28       -
+<a href="a.meta">a.meta</a>                                     26-Nov-2026 16:28       5
+<a href="b%20%E2%98%83.meta">b \u2603.meta</a>                  26-Nov-2026 16:28       5
+</pre><hr></body>
+</html>
+"""
+
+APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
+<html>
+ <head>
+  <title>Index of /backup/metadata</title>
+ </head>
+ <body>
+<h1>Index of /backup/metadata</h1>
+  <table>
+   <tr><th valign="top"><img src="/icons/blank.gif" alt="[ICO]"></th><th><a href="?C=N;O=D">Name</a></th>
+   <th><a href="?C=M;O=A">Last modified</a></th></tr>
+   <tr><td><img src="/icons/back.gif" alt="[PARENTDIR]"></td><td><a href="/backup/">Parent</a></td></tr>
+   <tr><td><img src="/icons/folder.gif" alt="[DIR]"></td><td><a href="deeper/">deeper/</a></td></tr>
+   <tr><td><img src="/icons/unknown.gif" alt="[   ]"></td><td><a href="a.meta">a.meta</a></td></tr>
+   <tr><td><img src="/icons/unknown.gif" alt="[   ]"></td>
+   <td><a href="b%20%e2%98%83.meta">b \u2603.meta</a></td></tr>
+</table>
+<address>Apache/2.4.62 (Debian) Server at <a href="mailto:someone@example.org">here</a> Port 80</address>
+</body></html>
+"""
+
+LIGHTTPD = """<!DOCTYPE html>
+<html>
+<head>
+<title>Index of /backup/metadata/</title>
+</head>
+<body>
+<h2>Index of /backup/metadata/</h2>
+<table><tbody>
+<tr class="d"><td class="n"><a href="../">..</a>/</td></tr>
+<tr class="d"><td class="n"><a href="deeper/">deeper</a>/</td></tr>
+<tr><td class="n"><a href="a.meta">a.meta</a></td></tr>
+<tr><td class="n"><a href="b%20%e2%98%83.meta">b \u2603.meta</a></td></tr>
+</tbody></table>
+</body>
+</html>
+"""
+
+NAMES = ["a.meta", "b \u2603.meta"]
+
+
+@pytest.mark.parametrize("body", [NGINX_JSON, CADDY_JSON])
+def test_an_index_in_json_gives_its_files(body: bytes) -> None:
+    assert parse_json_index(body, file="metadata") == NAMES
+    assert parse_json_index(b"[]", file="metadata") == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"null", b'[{"type":"file"}]', NGINX_JSON[:-4], b"<html></html>"]
+)
+def test_json_that_is_cut_short_or_something_else_is_no_index(body: bytes) -> None:
+    with pytest.raises(TransientStorageError) as refusal:
+        parse_json_index(body, file="metadata")
+    assert refusal.value.file == "metadata"
+
+
+@pytest.mark.parametrize("page", [NGINX, APACHE, LIGHTTPD])
+def test_an_index_page_gives_the_files_that_it_links_to(page: str) -> None:
+    assert parse_html_index(page, file="metadata") == NAMES
+
+
+@pytest.mark.parametrize("page", [NGINX, APACHE, LIGHTTPD])
+def test_a_page_that_is_cut_short_is_no_shorter_index(page: str) -> None:
+    end = page.lower().rindex("</html")
+    for length in range(page.index("</title>"), end + len("</html")):
+        with pytest.raises(TransientStorageError):
+            parse_html_index(page[:length], file="metadata")
+
+
+def test_links_to_other_places_are_no_files() -> None:
+    links = [
+        "http://elsewhere/x.meta", "//elsewhere/x.meta", "/x.meta", "../x.meta", "deeper/x.meta", "..", ".",
+        "", "?C=N", "x.meta?C=N", "mailto:x", "javascript:x()", "http://[", "%2e%2e", "..%2fx.meta", "#top",
+    ]  # fmt: skip
+    page = "".join(f'<a href="{link}">x</a>' for link in [*links, "./a.meta", "./b:c.meta", "d&amp;e.meta"])
+    page = f"<html><title>Index of /</title><a>none</a><a name='b'>none</a><a href>none</a>{page}</html>"
+    assert parse_html_index(page, file="metadata") == ["a.meta", "b:c.meta", "d&e.meta"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "words",
+        "<html><head><title>Log in</title></head><body><a href='a.meta'>a</a></body></html>",
+        "<html><head><title>404</title></head><body><p>Index of pages: <a href='x'>x</a></p></body></html>",
+    ],
+)
+def test_a_page_that_is_no_index_is_no_empty_one(page: str) -> None:
+    with pytest.raises(StorageUnavailableError) as refusal:
+        parse_html_index(page, file="metadata")
+    assert type(refusal.value) is StorageUnavailableError
+    assert "autoindex" in str(refusal.value.hint)
+
+
+class Bench:
+    """An origin over a scripted server."""
+
+    def __init__(self, server: ScriptedServer, client: HttpClient) -> None:
+        self.server = server
+        self.origin = HttpOrigin(f"{server.url}/backup", client)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with ScriptedServer([]) as server, HttpClient(report=silent) as client:
+        yield Bench(server, client)
+
+
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    "answer", [reply(200, NGINX_JSON, JSON), reply(200, CADDY_JSON, JSON), reply(200, NGINX.encode(), HTML)]
+)
+async def test_a_folder_is_asked_for_its_index(bench: Bench, answer: Reply) -> None:
+    bench.server.replies = [answer]
+    assert await bench.origin.list_names("metadata") == NAMES
+    (request,) = bench.server.requests
+    assert (request.method, request.target) == ("GET", "/backup/metadata/")
+    assert "application/json" in request.headers["accept"]
+
+
+@pytest.mark.parametrize(
+    "answer, kind",
+    [
+        (reply(404), EmptyStorageError),
+        (reply(403), AccessDeniedError),
+        (reply(500), TransientStorageError),
+        (reply(200, b"<html><title>Down</title></html>", HTML), StorageUnavailableError),
+        (reply(200, NGINX.encode()[:-20], HTML), TransientStorageError),
+        (reply(200, NGINX_JSON[:-4], JSON), TransientStorageError),
+        (reply(200, NGINX_JSON, JSON, length=len(NGINX_JSON) + 1, end="close"), TransientStorageError),
+        (reply(200, NGINX_JSON, HTML), StorageUnavailableError),
+        (reply(301, headers={"Location": "ftp://127.0.0.1/"}), StorageUnavailableError),
+    ],
+)
+async def test_a_listing_that_fails_is_never_an_empty_one(
+    bench: Bench, answer: Reply, kind: type[RestoreError]
+) -> None:
+    bench.server.replies = [answer]
+    with pytest.raises(RestoreError) as refusal:
+        await bench.origin.list_names("metadata")
+    assert type(refusal.value) is kind
+    if kind is EmptyStorageError:
+        assert refusal.value.file == f"{bench.server.url}/backup/metadata/"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def python_server(tmp_path: Path) -> Iterator[str]:
+    """Python's own server over a folder."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_python_s_own_server_is_understood(python_server: str, tmp_path: Path) -> None:
+    names = {handle.partition("/")[2] for handle in ODD_HANDLES}
+
+    def make() -> None:
+        (tmp_path / "metadata" / "deeper").mkdir(parents=True)
+        for name in names:
+            (tmp_path / "metadata" / name).write_bytes(b"line\n")
+
+    await asyncio.to_thread(make)
+    async with HttpClient(report=silent) as client:
+        assert set(await HttpOrigin(python_server, client).list_names("metadata")) == names
