@@ -106,13 +106,12 @@ def _signed(
     signed = {**headers, "X-Amz-Content-SHA256": payload, "X-Amz-Date": moment}
     if keys.token:
         signed["X-Amz-Security-Token"] = keys.token
-    lines = [f"{name.lower()}:{' '.join(value.split())}\n" for name, value in signed.items()]
-    lines.append(f"host:{url.host_port_subcomponent}\n")
-    lines.sort(key=_name)
-    names = ";".join(map(_name, lines))
-    request = (
-        f"{method}\n{url.raw_path}\n{url.raw_query_string}\n{''.join(lines)}\n{names}\n{payload}".encode()
-    )
+    fields = [(name.lower(), " ".join(value.split())) for name, value in signed.items()]
+    fields.append(("host", url.host_port_subcomponent or ""))
+    fields.sort()
+    names = ";".join([name for name, _ in fields])
+    lines = "\n".join([f"{name}:{value}" for name, value in fields])
+    request = f"{method}\n{url.raw_path}\n{url.raw_query_string}\n{lines}\n\n{names}\n{payload}".encode()
     scope = f"{day}/{region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{sha256(request).hexdigest()}"
     signature = hmac.digest(_key(keys.secret_key, day, region), text.encode(), sha256).hex()
@@ -120,10 +119,6 @@ def _signed(
         f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     return signed
-
-
-def _name(line: str) -> str:
-    return line.partition(":")[0]
 
 
 @lru_cache(maxsize=4)
