@@ -92,7 +92,7 @@ class TestRegion:
         assert where.identity == "s3://some-bucket"
 
     def test_a_region_may_stand_in_the_error(self) -> None:
-        where = address(endpoint="http://127.0.0.1:9000")
+        where = address(endpoint="http://127.0.0.1:9000", path_style=True)
         assert type(self.move(where, 400, self.MALFORMED, region=None)) is TransientStorageError
         assert (where.region, where.url) == ("eu-west-3", "http://127.0.0.1:9000/some-bucket")
 
