@@ -123,7 +123,7 @@ class CommandStorage(Storage):
             UsageError: the command printed something else than a name.
         """
         program = self._program("create_backup", file=check_name(name), BACKUP_NAME=name)
-        printed = await self._repeating.run(lambda: self._printed(program, MOST_HANDLE_BYTES), file=name)
+        printed = await self._printed(program, MOST_HANDLE_BYTES)
         return check_name(printed.rstrip())
 
     @asynccontextmanager
