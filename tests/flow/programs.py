@@ -13,6 +13,9 @@ NEVER = 1000.0
 ENOUGH = 20.0
 """Seconds; longer than anything takes here, and short enough to wait for if it does not come."""
 
+IDLE = 0.3
+"""Seconds without a byte after which a program is given up that began well before."""
+
 SOON = 0.05
 """Seconds that a test waits for what never comes."""
 

@@ -18,7 +18,7 @@ from restore.flow.pipes import readable
 from restore.report.events import Event, Live, Stalled, silent
 from tests.conftest import open_descriptors
 from tests.flow.processes import all_gone, marked, no_child_left
-from tests.flow.programs import NEVER, SOON, line_of, output_of, read_all, script
+from tests.flow.programs import IDLE, NEVER, SOON, line_of, output_of, read_all, script
 from tests.flow.steps import settle
 
 
@@ -259,13 +259,13 @@ async def test_a_program_that_brings_nothing_is_given_up(
     children: Children, events: list[Event], mark: str, text: str
 ) -> None:
     with pytest.raises(StalledError) as failure:
-        await output_of(children, script(text, mark, idle_seconds=SOON))
+        await output_of(children, script(text, mark, idle_seconds=IDLE))
     assert failure.value.message == "command test made no progress"
     assert (failure.value.file, failure.value.found) == (
         "some/file",
-        "0.05 s without a byte, on stderr: words",
+        "0.3 s without a byte, on stderr: words",
     )
-    assert Stalled("some/file", SOON) in events
+    assert Stalled("some/file", IDLE) in events
     await all_gone(mark)
 
 

@@ -26,7 +26,7 @@ from restore.storage.command import CommandStorage
 from tests.conftest import open_descriptors
 from tests.contracts.storage import get
 from tests.flow.processes import children_of_this_process
-from tests.flow.programs import SOON
+from tests.flow.programs import IDLE, SOON
 from tests.flow.steps import no_task_left
 from tests.storage.adapter_configs import load, of_commands
 from tests.storage.commands import Workshop, workshop
@@ -324,11 +324,11 @@ async def test_lines_are_saved_in_one_go(workshop: Workshop, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", READS)
 async def test_a_command_that_hangs_is_named_with_what_it_said(workshop: Workshop, name: str) -> None:
-    storage = workshop.storage(altered(name, "echo waiting for a lock >&2; sleep 1000"), idle_seconds=SOON)
+    storage = workshop.storage(altered(name, "echo waiting for a lock >&2; sleep 1000"), idle_seconds=IDLE)
     with pytest.raises(StalledError) as failure:
         await OPERATIONS[name](storage)
     assert failure.value.message == f"command {name} made no progress"
-    assert failure.value.found == "0.05 s without a byte, on stderr: waiting for a lock"
+    assert failure.value.found == "0.3 s without a byte, on stderr: waiting for a lock"
     assert failure.value.file == {"open_for_read": FILE, "list_metadata_files": "metadata/"}[name]
     assert len([event for event in workshop.events if isinstance(event, Stalled)]) == 3
     assert len(workshop.pauses) == 2
