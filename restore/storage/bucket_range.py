@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 
 from restore.errors import CorruptAnswerError
-from restore.storage.http import Wanted
+from restore.storage.http_answers import Wanted
 from restore.storage.origin import Answer, Pin
 
 

@@ -31,7 +31,8 @@ from restore.storage.bucket_range import RangeRequest
 from restore.storage.gcs_answers import LISTING_FIELDS, OBJECT_FIELDS, page_of, pin_of
 from restore.storage.gcs_auth import Tokens, find_tokens
 from restore.storage.gcs_errors import error_of, error_of_listing
-from restore.storage.http import MAX_ERROR_BYTES, HttpClient, Response, Rules, Wanted
+from restore.storage.http import HttpClient, Response
+from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted
 from restore.storage.origin import Answer, Origin, Pin
 from restore.storage.paging import MAX_PAGE_BYTES, Page, names_of_pages
 from restore.storage.upload import upload

@@ -23,7 +23,7 @@ import msgspec
 
 from restore.errors import AccessDeniedError, EmptyStorageError, RestoreError, ThrottledError
 from restore.storage.base import FileHandle
-from restore.storage.http import error_of_status, retry_after
+from restore.storage.http_answers import error_of_status, retry_after
 
 _PAYER_MISSING = frozenset({"required", "userProjectMissing", "userProjectInvalid", "userProjectDenied"})
 """`required` is what a request lacks; ours lack nothing but who pays."""

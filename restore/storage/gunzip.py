@@ -74,6 +74,7 @@ class Gunzip:
         self._at = 0  # how far the stream has got in it
         self._before = 0  # bytes fed before it
         self._member: igzip_lib.IgzipDecompressor | None = None  # None between members
+        self._has_ended = False  # a member
 
     def feed(self, data: Piece) -> None:
         """Takes the next bytes; they are looked at until `take` has given all that they hold."""
@@ -95,12 +96,12 @@ class Gunzip:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def finish(self) -> None:
-        """Checks that the file ended where a member did.
+        """Checks that there was a member, and that the file ended where one did.
 
         Raises:
             CorruptAnswerError: it did not.
         """
-        if self._member is not None:
+        if self._member is not None or not self._has_ended:
             raise self._damaged("gzip data ends early")
 
     def _holds_more(self) -> bool:
@@ -118,6 +119,7 @@ class Gunzip:
         if self._member.eof:
             self._at -= len(self._member.unused_data)  # the next member's
             self._member = None
+            self._has_ended = True
         return piece
 
     def _damaged(self, message: str, found: object = None) -> CorruptAnswerError:

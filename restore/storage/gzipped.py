@@ -2,8 +2,7 @@
 
 Objects of published backups are gzip streams, all of them, and nothing says so: no name, no header. Their
 first bytes do. But the first bytes of a proof could, by chance, be the same (one in half a million, of some
-proofs). So the first file that is read decides: it is text in every command, metadata or a manifest. If it is
-not packed nothing is, and no file is ever unpacked.
+proofs). So the first file that is read decides for all: it is text in every command, metadata or a manifest.
 
 Source: spec/backup-format.md 1.2.
 """
@@ -75,10 +74,9 @@ class Gzipped(Storage):
         """Opens a file for the length of a block, and reads its first bytes; see `Storage`."""
         async with self._storage.open_for_read(handle, payer=payer) as packed:
             first = await packed.read_piece()
-            looks_packed = first[:2] == GZIP_MAGIC
             if self._is_packed is None and first:
-                self._is_packed = looks_packed
-            kind = _UnpackingReader if looks_packed and self._is_packed else _PlainReader
+                self._is_packed = first[:2] == GZIP_MAGIC
+            kind = _UnpackingReader if self._is_packed else _PlainReader
             reader = kind(packed, first, handle, payer)
             try:
                 yield reader

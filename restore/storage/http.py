@@ -1,26 +1,16 @@
 """Requests over HTTP(S), one at a time: what was asked for, or a typed error.
 
-A response is looked at before its body is: status, range, length and tag must be those that were asked for.
-The class of an error follows from the status (and, for buckets, from the error's code), never from its words:
-
-| status                      | class                                                          |
-| --------------------------- | -------------------------------------------------------------- |
-| 404, 410                    | MissingFileError                                               |
-| 401, 403                    | AccessDeniedError                                              |
-| 408, 5xx other than below   | TransientStorageError                                          |
-| 429, 503                    | ThrottledError, with what Retry-After says                     |
-| 412, 416, 206 of another    | CorruptAnswerError: the object changed, or is not what it was  |
-| any other                   | StorageUnavailableError: another try will not help             |
+Ranges of objects, which are nearly all that a restore receives, come over connections of our own
+(`http_connection.py`) from servers that answer them plainly. Everything else goes through aiohttp: small
+requests, writing, proxies, redirects, and answers whose length is not told.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+import ssl
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import getproxies, proxy_bypass
@@ -29,63 +19,37 @@ import aiohttp
 from yarl import URL
 
 import restore
-from restore.errors import (
-    AccessDeniedError,
-    CorruptAnswerError,
-    MissingFileError,
-    RestoreError,
-    StorageUnavailableError,
-    ThrottledError,
-    TransientStorageError,
-)
+from restore.errors import StorageUnavailableError
 from restore.report.events import Live, Report
 from restore.storage.base import FileHandle
-from restore.storage.direct import DirectBody, can_be_direct
-from restore.storage.origin import Answer, Pin
-
-CONNECT_SECONDS = 10.0
-"""A connection that takes longer is better tried anew."""
+from restore.storage.http_answers import (
+    MAX_ERROR_BYTES,
+    Body,
+    HttpAnswer,
+    Rules,
+    Wanted,
+    check_answer,
+    read_at_most,
+    refuse_index,
+)
+from restore.storage.http_connection import Connection, Endpoint
+from restore.storage.http_failures import FAILURES, failures, typed
+from restore.storage.http_head import Head, get_request
+from restore.storage.http_pool import CONNECT_SECONDS, Connections
+from restore.storage.origin import Answer
 
 IDLE_SECONDS = 30.0
 """A small request whose answer stops for so long is tried anew; parts of files are watched by their race."""
 
-MAX_ERROR_BYTES = 64 << 10
-"""Of an error's body; the code that matters stands in its first lines."""
-
 MAX_REDIRECTS = 5
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19})")
+_REDIRECTS = {301, 302, 303, 307, 308}
 
-TagOf = Callable[[Mapping[str, str]], str | None]
-"""Tells from a response's headers which content an object has."""
-
-ErrorOf = Callable[[int, Mapping[str, str], bytes, FileHandle], RestoreError]
-"""Makes the error of a status, its headers and the beginning of its body."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the answer to a request for a range has to be; as the arguments of `Origin.get`."""
-
-    handle: FileHandle
-    start: int
-    length: int
-    pin: Pin | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a kind of server means.
-
-    Attributes:
-        tag_of: tells the content of an object.
-        error_of: tells what a status means.
-        follow: whether redirects are followed.
-    """
-
-    tag_of: TagOf
-    error_of: ErrorOf
-    follow: bool
+_HEADERS = {
+    "User-Agent": f"aptos-restore/{restore.__version__}",
+    "Accept": "*/*",
+    "Accept-Encoding": "identity",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +61,6 @@ class Response:
     body: bytes
 
 
-def etag_of(headers: Mapping[str, str]) -> str | None:
-    """The ETag as it was sent."""
-    return headers.get("ETag")
-
-
 class HttpClient:
     """Makes requests, on connections that are used again unless told otherwise.
 
@@ -111,19 +70,23 @@ class HttpClient:
 
     def __init__(self, *, report: Report) -> None:
         self._report = report
-        self._open = 0
+        self._open = self._most_open = 0
         self._proxies: dict[str | None, str | None] = {}  # by host
+        self._indirect: set[Endpoint] = set()  # servers that do not answer plainly
+        self._block = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._pooled = _session(aiohttp.TCPConnector(limit=0))
-        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._connections = await self._block.enter_async_context(Connections())
+        self._pooled = await self._block.enter_async_context(_session(aiohttp.TCPConnector(limit=0)))
+        self._fresh = await self._block.enter_async_context(
+            _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._pooled.close()
-        await self._fresh.close()
+        await self._block.aclose()
 
     def get_range(
         self,
@@ -145,18 +108,30 @@ class HttpClient:
         """
         return _RangeRequest(self, url, headers, wanted, rules, fresh=fresh)
 
-    async def send(
-        self, url: URL, headers: Mapping[str, str], *, fresh: bool, follow: bool
-    ) -> aiohttp.ClientResponse:
-        """Sends a GET; its answer has begun."""
+    async def begin(self, url: URL, headers: Mapping[str, str], *, fresh: bool, follow: bool) -> Body:
+        """Sends a GET; its answer has begun.
+
+        Raises:
+            Exception: one of `FAILURES`.
+        """
+        endpoint = Endpoint.of(url)
+        proxy = self._proxy_for(url)
+        if proxy is None and endpoint not in self._indirect:
+            body = await self._begin_directly(endpoint, get_request(url, _HEADERS, headers), fresh=fresh)
+            if body.is_plain and not (follow and body.is_redirect):
+                return body
+            body.close()
+            self._indirect.add(endpoint)
         session = self._fresh if fresh else self._pooled
-        return await session.get(
+        response = await session.get(
             url,
             headers=headers,
             allow_redirects=follow,
             max_redirects=MAX_REDIRECTS,
-            proxy=self._proxy_for(url),
+            proxy=proxy,
+            ssl=self._encryption_of(url),
         )
+        return _OrdinaryBody(response)
 
     async def request(
         self,
@@ -172,7 +147,7 @@ class HttpClient:
         """A small request and its whole answer.
 
         Raises:
-            RestoreError: a status that is not 2xx, as the table says.
+            RestoreError: a status that is not 2xx, as the table of `http_answers.py` says.
             StorageUnavailableError: a body longer than `max_bytes`.
             TransientStorageError: the connection failed, or nothing came for `IDLE_SECONDS`.
         """
@@ -189,11 +164,13 @@ class HttpClient:
                     max_redirects=MAX_REDIRECTS,
                     timeout=timeout,
                     proxy=self._proxy_for(url),
+                    ssl=self._encryption_of(url),
                 ) as response:
-                    _refuse_folder(response, handle)
-                    whole = 200 <= response.status < 300
-                    body = await _read_at_most(response, max_bytes if whole else MAX_ERROR_BYTES)
-            if not whole:
+                    answer = _OrdinaryBody(response)
+                    refuse_index(answer, handle)
+                    is_good = 200 <= response.status < 300
+                    body = await read_at_most(answer, max_bytes if is_good else MAX_ERROR_BYTES)
+            if not is_good:
                 raise rules.error_of(response.status, response.headers, body, handle)
             if len(body) > max_bytes:
                 raise StorageUnavailableError(
@@ -204,9 +181,27 @@ class HttpClient:
             self.count(-1)
 
     def count(self, change: int) -> None:
-        """Notes that so many connections more are in use."""
+        """Notes that so many connections more are in use, and tells if they were never as many."""
         self._open += change
-        self._report(Live("connections", self._open))
+        if self._open > self._most_open:
+            self._most_open = self._open
+            self._report(Live("connections", self._open))
+
+    async def _begin_directly(self, endpoint: Endpoint, request: bytes, *, fresh: bool) -> _DirectBody:
+        connection = None if fresh else self._connections.idle(endpoint)
+        while True:
+            is_new = connection is None
+            connection = connection or await self._connections.connect(endpoint)
+            try:
+                return _DirectBody(self._connections, connection, await connection.get(request))
+            except BaseException as error:
+                connection.close()
+                if is_new or connection.has_begun or not isinstance(error, (EOFError, OSError)):
+                    raise
+                connection = None  # the server forgot it while nobody used it, which is no failure
+
+    def _encryption_of(self, url: URL) -> ssl.SSLContext | bool:
+        return self._connections.encryption if url.scheme == "https" else True
 
     def _proxy_for(self, url: URL) -> str | None:
         """The proxy that the environment names for `url`; looked up once for each host, since it is slow."""
@@ -220,7 +215,7 @@ class HttpClient:
 class _RangeRequest(AbstractAsyncContextManager[Answer]):
     """The block of one request for a range; a class, since a generator would cost small objects more."""
 
-    __slots__ = ("_answer", "_arguments", "_client")
+    __slots__ = ("_arguments", "_body", "_client")
 
     def __init__(
         self,
@@ -234,216 +229,99 @@ class _RangeRequest(AbstractAsyncContextManager[Answer]):
     ) -> None:
         self._client = client
         self._arguments = url, headers, wanted, rules, fresh
-        self._answer: _HttpAnswer | None = None
+        self._body: Body | None = None
 
-    async def __aenter__(self) -> Answer:
+    async def __aenter__(self) -> HttpAnswer:
         url, headers, wanted, rules, fresh = self._arguments
         self._client.count(1)
-        response = None
         try:
-            response = await self._client.send(url, headers, fresh=fresh, follow=rules.follow)
-            self._answer = await _answer(response, wanted, rules)
+            self._body = await self._client.begin(url, headers, fresh=fresh, follow=rules.follow)
+            return await check_answer(self._body, wanted, rules)
         except BaseException as error:
-            self._client.count(-1)
-            if response is not None:
-                response.close()
-            if isinstance(error, (aiohttp.ClientError, OSError)):
+            self._close()
+            if isinstance(error, FAILURES):
                 raise typed(error, wanted.handle) from error
             raise
-        return self._answer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._client.count(-1)
-        if self._answer is not None:
-            self._answer.close()
+        if self._body is not None:
+            self._body.close()
 
 
-def error_of_status(
-    status: int, headers: Mapping[str, str], _body: bytes, handle: FileHandle
-) -> RestoreError:
-    """The error of a plain server's status, as the table says."""
-    found = f"status {status}"
-    if status in {404, 410}:
-        return MissingFileError("file is not there", file=handle, found=found)
-    if status in {401, 403}:
-        return AccessDeniedError("storage refuses to give the file", file=handle, found=found)
-    if status in {429, 503}:
-        return ThrottledError(
-            "storage asks to slow down", retry_after=retry_after(headers), file=handle, found=found
-        )
-    if status == 408 or status >= 500:
-        return TransientStorageError("storage failed", file=handle, found=found)
-    if status == 412:
-        return CorruptAnswerError("object changed while it was read", file=handle, found=found)
-    if status == 416:
-        return CorruptAnswerError("object has no such range", file=handle, found=found)
-    return StorageUnavailableError("storage does not do what was asked", file=handle, found=found)
+class _DirectBody:
+    """An answer on a connection of our own."""
 
+    __slots__ = ("_connection", "_connections", "_head", "headers", "status")
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait, given as a number or as a date; None where it does not say."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    is_index = False  # redirects are not followed here
 
+    def __init__(self, connections: Connections, connection: Connection, head: Head) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._head = head
+        self.status = head.status
+        self.headers = head.headers
 
-@contextmanager
-def failures(handle: FileHandle) -> Iterator[None]:
-    """Turns what aiohttp and the system raise into typed errors."""
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as error:
-        raise typed(error, handle) from error
+    @property
+    def is_plain(self) -> bool:
+        """Whether the length of the body is told."""
+        return self._head.length is not None
 
-
-def typed(error: aiohttp.ClientError | OSError, handle: FileHandle) -> RestoreError:
-    """The typed error of what aiohttp or the system raised."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return StorageUnavailableError(
-                "server's certificate or encryption is not to be trusted", file=handle, found=error
-            )
-        case aiohttp.InvalidURL() | aiohttp.TooManyRedirects() | aiohttp.NonHttpUrlRedirectClientError():
-            return StorageUnavailableError("server leads nowhere", file=handle, found=type(error).__name__)
-        case TimeoutError():
-            return TransientStorageError("server does not answer", file=handle)
-    return TransientStorageError("connection failed", file=handle, found=str(error) or type(error).__name__)
-
-
-class _HttpAnswer(Answer):
-    __slots__ = ("_direct", "_handle", "_left", "_response", "end", "pin", "start")
-
-    def __init__(
-        self, response: aiohttp.ClientResponse, handle: FileHandle, pin: Pin, start: int, end: int
-    ) -> None:
-        self.pin = pin
-        self.start = start
-        self.end = end
-        self._response = response
-        self._handle = handle
-        self._left = end - start
-        self._direct: DirectBody | None = None
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the answer is elsewhere."""
+        return self.status in _REDIRECTS
 
     async def read_into(self, view: memoryview) -> int:
-        size = await self._direct.read() if self._direct is not None else await self._read_ordinarily(view)
-        self._left -= size
-        return size
+        return await self._connection.read_into(view)
 
-    async def _read_ordinarily(self, view: memoryview) -> int:
-        content = self._response.content
-        try:
-            data = await content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise typed(error, self._handle) from error
-        size = len(data)
-        if size > self._left or size > len(view):
-            raise CorruptAnswerError("answer is longer than it says", file=self._handle)
-        if not size and self._left:
-            raise TransientStorageError("connection closed early", file=self._handle)
-        view[:size] = data
-        left = self._left - size
-        if left == len(view) - size and can_be_direct(self._response, left):
-            self._direct = DirectBody(self._response, view[size:], file=self._handle)
-        return size
+    async def has_more(self) -> bool:
+        return False  # its length is what it was asked to be
 
     def close(self) -> None:
-        """Closes the connection, unless the answer was read to its end."""
-        if self._direct is not None:
-            self._direct.detach()
+        self._connections.give_back(self._connection)
+
+
+class _OrdinaryBody:
+    """An answer that aiohttp reads."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def is_index(self) -> bool:
+        history = self._response.history
+        if not history or history[0].url.raw_path.endswith("/"):
+            return False
+        return self._response.url.raw_path.endswith("/")
+
+    async def read_into(self, view: memoryview) -> int:
+        data = await self._response.content.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    async def has_more(self) -> bool:
+        return bool(await self._response.content.read(1))
+
+    def close(self) -> None:
         self._response.close()
-
-
-async def _answer(response: aiohttp.ClientResponse, wanted: Wanted, rules: Rules) -> _HttpAnswer:
-    """The answer in `response`, once its head has been checked against what was asked for."""
-    handle, start, length, pin = wanted.handle, wanted.start, wanted.length, wanted.pin
-    status, headers = response.status, response.headers
-    _refuse_folder(response, handle)
-    # A 200 that tells a range is one, though of the wrong status: rclone's S3 server answers so.
-    if status == 206 or (status == 200 and "Content-Range" in headers):
-        first, end, size = _range_of(headers, handle)
-    elif status == 200 and start == 0:
-        first, end, size = 0, *_whole(headers, length, handle)
-    elif status == 416 and start == 0 and headers.get("Content-Range", "").strip() == "bytes */0":
-        first, end, size = 0, 0, 0
-    elif status == 200:
-        raise _unasked("whole file in place of a range", handle, "status 206", "status 200")
-    else:
-        body = await _read_at_most(response, MAX_ERROR_BYTES)
-        raise rules.error_of(status, headers, body, wanted.handle)
-    told = Pin(rules.tag_of(headers), size)
-    if pin is not None and told != pin:
-        raise _unasked("object changed while it was read", handle, _words(pin), _words(told))
-    if first != start or end != min(start + length, size):
-        range_asked = f"bytes {start} to {min(start + length, size)}"
-        raise _unasked("answer is of another range", handle, range_asked, f"bytes {first} to {end}")
-    if headers.get("Content-Encoding", "identity").lower() not in {"identity", "gzip"}:
-        raise _unasked("answer has an unknown encoding", handle, "gzip", headers["Content-Encoding"])
-    announced = headers.get("Content-Length")
-    if announced is not None and status != 416 and announced != str(end - start):
-        raise _unasked("answer's length is not its range's", handle, end - start, announced)
-    return _HttpAnswer(response, handle, told, start, end)
-
-
-def _refuse_folder(response: aiohttp.ClientResponse, handle: FileHandle) -> None:
-    """Lets no index pass for a file: servers lead to it from the folder's name without a slash."""
-    if not response.history or response.history[0].url.raw_path.endswith("/"):
-        return
-    if response.url.raw_path.endswith("/"):
-        raise MissingFileError("file is not there", file=handle, found="a folder")
-
-
-def _range_of(headers: Mapping[str, str], handle: FileHandle) -> tuple[int, int, int]:
-    """First byte, end and object's size of a 206."""
-    text = headers.get("Content-Range", "")
-    match = _CONTENT_RANGE.fullmatch(text.strip())
-    if match is None or match[1] is None:
-        raise _unasked("answer does not say its range", handle, "Content-Range", repr(text[:80]))
-    return int(match[1]), int(match[2]) + 1, int(match[3])
-
-
-def _whole(headers: Mapping[str, str], length: int, handle: FileHandle) -> tuple[int, int]:
-    """End and size of a 200 that carries all there is, which is no more than was asked for."""
-    text = headers.get("Content-Length", "")
-    if not text.isdigit() or int(text) > length:
-        raise CorruptAnswerError(
-            "whole file in place of a range",
-            file=handle,
-            expected=f"{length} bytes at most",
-            found=f"{text} bytes" if text else "no Content-Length",
-            hint="this server does not serve ranges; use another, such as nginx",
-        )
-    return int(text), int(text)
-
-
-def _unasked(message: str, handle: FileHandle, expected: object, found: object) -> CorruptAnswerError:
-    return CorruptAnswerError(message, file=handle, expected=expected, found=found)
-
-
-def _words(pin: Pin) -> str:
-    return f"{pin.size} bytes tagged {pin.tag}"
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
-    """The body, or its beginning: one byte more than `size` at most, which shows that it is longer."""
-    pieces: list[bytes] = []
-    while size >= 0 and (piece := await response.content.read(size + 1)):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,
-        headers={"User-Agent": f"aptos-restore/{restore.__version__}", "Accept-Encoding": "identity"},
+        headers=_HEADERS,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
         raise_for_status=False,
         cookie_jar=aiohttp.DummyCookieJar(),

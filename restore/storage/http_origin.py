@@ -9,7 +9,8 @@ from yarl import URL
 
 from restore.errors import EmptyStorageError, MissingFileError, TransientStorageError
 from restore.storage.base import FileHandle
-from restore.storage.http import HttpClient, Rules, Wanted, error_of_status, etag_of
+from restore.storage.http import HttpClient
+from restore.storage.http_answers import Rules, Wanted, error_of_status, etag_of
 from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.origin import Answer, Origin, Pin
 

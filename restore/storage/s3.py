@@ -33,7 +33,8 @@ from restore.flow.threads import shielded
 from restore.storage.aws_settings import load_aws_settings
 from restore.storage.base import PIECE_BYTES, FileHandle
 from restore.storage.bucket_range import RangeRequest
-from restore.storage.http import MAX_ERROR_BYTES, HttpClient, Response, Rules, Wanted, etag_of
+from restore.storage.http import HttpClient, Response
+from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted, etag_of
 from restore.storage.origin import Answer, Origin, Pin
 from restore.storage.paging import MAX_PAGE_BYTES, Page, names_of_pages
 from restore.storage.s3_address import DEFAULT_REGION, Address

@@ -27,7 +27,7 @@ from restore.errors import (
     TransientStorageError,
 )
 from restore.storage.base import FileHandle
-from restore.storage.http import error_of_status, retry_after
+from restore.storage.http_answers import error_of_status, retry_after
 from restore.storage.s3_xml import name_of, parse_xml
 
 _RENEW = "the session has ended: log in again, or renew AWS_SESSION_TOKEN"

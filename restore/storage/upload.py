@@ -11,7 +11,9 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from restore.storage.base import FileHandle
-from restore.storage.http import IDLE_SECONDS, HttpClient, Response, Rules, failures
+from restore.storage.http import IDLE_SECONDS, HttpClient, Response
+from restore.storage.http_answers import Rules
+from restore.storage.http_failures import failures
 
 _SENT_BYTES = 64 << 10
 """Sent at once: slower than this in `IDLE_SECONDS` is no link to send a backup over."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import shutil
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +53,8 @@ class Nginx:
     json_url: str
     html_url: str
     tls_url: str
-    trusting: ssl.SSLContext
-    """Trusts the certificate, which signs itself."""
+    certificate: Path
+    """It signs itself."""
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +73,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
             f"http://127.0.0.1:{json}",
             f"http://127.0.0.1:{html}",
             f"https://127.0.0.1:{tls}",
-            ssl.create_default_context(cafile=str(prefix / "certificate.pem")),
+            prefix / "certificate.pem",
         )
 
 

@@ -149,10 +149,13 @@ async def test_nothing_is_unpacked_where_the_first_file_is_not_packed() -> None:
         assert await read_file(storage, handle, max_bytes=1000) == data
 
 
-async def test_a_packed_storage_may_have_files_that_are_not() -> None:
-    storage = remote(text=gzip.compress(b"{}"), other=b"{}", empty=b"")
-    for handle, data in (("text", b"{}"), ("other", b"{}"), ("empty", b"")):
-        assert await read_file(storage, handle, max_bytes=1000) == data
+@pytest.mark.parametrize("data", [b"{}", b"", b"\x1f"], ids=["text", "nothing", "half a magic"])
+async def test_what_is_not_packed_among_packed_files_is_damaged(data: bytes) -> None:
+    storage = remote(text=gzip.compress(b"{}"), other=data)
+    assert await read_file(storage, "text", max_bytes=1000) == b"{}"
+    with pytest.raises(CorruptAnswerError) as refusal:
+        await read_file(storage, "other", max_bytes=1000)
+    assert refusal.value.file == "other"
 
 
 async def test_an_empty_file_does_not_decide() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp.connector
 import pytest
 
 from restore.errors import StorageUnavailableError, UsageError
@@ -80,8 +79,7 @@ class TestHtmlIndex(NginxContract):
 class TestEncrypted(NginxContract):
     @pytest.fixture(autouse=True)
     def trusting(self, nginx: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
-        # aiohttp reads the system's certificates (and SSL_CERT_FILE) once, when it is imported.
-        monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", nginx.trusting)
+        monkeypatch.setenv("SSL_CERT_FILE", str(nginx.certificate))
 
     def url_of(self, nginx: Nginx) -> str:
         return nginx.tls_url
