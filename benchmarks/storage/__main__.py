@@ -47,10 +47,12 @@ def main() -> None:
         scene = Scene(servers, Path(folder))
         missing = {contest: name for contest in contests if (name := contest[1].missing(servers)) is not None}
         there = [contest for contest in contests if contest not in missing]
-        rounds = [
-            {contest: _measure(contest, scene, options.scale) for contest in _turned(there, number)}
-            for number in range(options.rounds)
-        ]
+        rounds: list[dict[Contest, Measured]] = []
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+            rounds.append(
+                {contest: _measure(contest, scene, options.scale) for contest in _turned(there, number)}
+            )
     print(f"medians of {options.rounds} rounds, {options.scale:g} of the objects, {os.cpu_count()} CPUs\n")
     print_ways(contests, missing, rounds)
     print()
