@@ -13,7 +13,8 @@ from yarl import URL
 from restore.errors import AccessDeniedError, TransientStorageError
 from restore.report.events import silent
 from restore.storage import upload as module
-from restore.storage.http import HttpClient, Rules, error_of_status, etag_of
+from restore.storage.http import HttpClient
+from restore.storage.http_answers import Rules, error_of_status, etag_of
 from restore.storage.upload import upload
 from tests.flow.steps import settle_until
 from tests.storage.scripted_http import Reply, ScriptedServer, reply
