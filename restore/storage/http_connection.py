@@ -122,6 +122,7 @@ class Connection(asyncio.BufferedProtocol):
             self._told = self._placed
             if self._told == len(self._place):
                 self._place = None
+                await self._look_behind()
         self._left -= size
         return size
 
@@ -179,14 +180,24 @@ class Connection(asyncio.BufferedProtocol):
         """Waits until more bytes have come."""
         if self._error is not None:
             raise self._error
-        if self._is_paused:
-            self._is_paused = False
-            self._transport.resume_reading()
+        self._listen()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
+
+    async def _look_behind(self) -> None:
+        """Lets come what was sent behind a body: it must not pass for the next answer."""
+        self._listen()
+        for _ in range(2):  # the loop looks at the socket once more, and then tells what is there
+            await asyncio.sleep(0)
+
+    def _listen(self) -> None:
+        """Goes on receiving, where the sender was held back."""
+        if self._is_paused and self._error is None:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -121,8 +121,8 @@ class ScriptedServer:
                     writer.transport.abort()
                 if answer.end != "keep":
                     break
-        except ConnectionError:
-            pass  # the client has left
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client has left, or the test is over
         finally:
             self.open -= 1
             self._tasks.discard(task)
