@@ -123,6 +123,8 @@ class Race:
         self._course = course
         self._goal = goal
         self._racers: list[asyncio.Task[None]] = []
+        # Set when one has won, or all have ended; the watch may add the second at any time before.
+        self._decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._received = 0  # bytes of both requests
         self._filled_before = goal.filled
         self._reserved = 0  # of the allowance
@@ -141,10 +143,7 @@ class Race:
         self._start(fresh=fresh)
         try:
             with self._course.watch.watching(self):
-                for racer in self._racers:  # the watch may add the second while this waits for the first
-                    await asyncio.wait((racer,))
-                    if _has_won(racer):
-                        break
+                await self._decided
         finally:
             await self._end()
         self._judge()
@@ -168,7 +167,7 @@ class Race:
 
     def look(self, now: float) -> None:
         """Gives up, or starts the second request, if it is time to."""
-        if self._pauses or self._stalled:
+        if self._pauses or self._stalled or self._decided.done():
             return
         if self._received - self._looked_bytes >= STALL_BYTES:
             self._looked_at, self._looked_bytes = now, self._received
@@ -203,9 +202,9 @@ class Race:
         self._racers.append(racer)
 
     def _on_end(self, racer: asyncio.Task[None]) -> None:
-        if _has_won(racer):
-            for other in self._racers:
-                other.cancel()  # does nothing to one that has ended
+        is_over = _has_won(racer) or all(other.done() for other in self._racers)
+        if is_over and not self._decided.done():
+            self._decided.set_result(None)
 
     async def _end(self) -> None:
         """Ends what still runs, and settles the account."""
