@@ -119,7 +119,7 @@ class Fetcher:
             async with self.storage.open_for_read(handle, payer=hold.memory) as reader:
                 while piece := await reader.read_piece():
                     size += len(piece)
-                    records += cutter.feed(bytes(piece))
+                    records += cutter.feed(piece)
                     if len(records) > expected:
                         raise _miscounted(expected, f"more than {expected}")
                 cutter.finish()

@@ -45,17 +45,17 @@ class RecordCutter:
         self._held = 0
         self._wanted = LENGTH_BYTES  # held bytes that let the next step be taken
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """The records that `piece` completes, in order.
+    def feed(self, piece: bytes | bytearray | memoryview) -> list[bytes]:
+        """The records that `piece` completes, in order; copies, so that the piece may change afterwards.
 
         Raises:
             FormatError: a length beyond MAX_RECORD_BYTES; `offset` tells where.
         """
-        self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held < self._wanted:
+        if self._held + len(piece) < self._wanted:
+            self._pieces.append(bytes(piece))
+            self._held += len(piece)
             return []
-        data = b"".join(self._pieces)
+        data = memoryview(b"".join([*self._pieces, piece]) if self._held else piece)
         records = []
         start, size = 0, len(data)
         self._wanted = LENGTH_BYTES
@@ -68,10 +68,10 @@ class RecordCutter:
                 self._wanted = LENGTH_BYTES + length
                 break
             start = body + length
-            records.append(data[body:start])
+            records.append(bytes(data[body:start]))
         self.offset += start
         self._held = size - start
-        self._pieces = [data[start:]]
+        self._pieces = [bytes(data[start:])]
         return records
 
     def finish(self) -> None:
