@@ -1,4 +1,4 @@
-"""Configurations of the shapes that are published: over stand-ins of Google's programs, and the real `aws`."""
+"""Configurations of the shapes that are published: stand-ins of Google's programs, and the real `aws`."""
 
 from __future__ import annotations
 
