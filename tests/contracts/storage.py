@@ -157,7 +157,7 @@ class StorageContract(ReadingContract):
             if await self.is_there(storage, handle):
                 assert await get(storage, handle) == data
 
-        await get(storage, await put(storage, "abc.0000/other.chunk", b""))  # connections that stay open
+        await get(storage, await put(storage, "abc.0000/other.chunk", b"data"))  # connections that stay open
         before = Unchanged()
         assert await cancel_at_every_wait(write, check) >= 3
         assert await get(storage, handle) == data

@@ -136,6 +136,9 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Reques
         return None
     first, *lines = head.decode().strip().split("\r\n")
     method, target, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        given = headers.get(name.lower())  # twice the same would be seen
+        headers[name.lower()] = value.strip() if given is None else f"{given}, {value.strip()}"
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Request(method, target, headers, body, connection)
