@@ -73,11 +73,19 @@ async def _opened(
 ) -> AsyncIterator[tuple[Backup, Report]]:
     from restore.flow.monitor import Monitor
     from restore.flow.slots import Slots
-    from restore.report.events import Event
+    from restore.report.events import Event, Notice
     from restore.report.tally import Tally
     from restore.storage.opening import Reach, open_storage
+    from restore.storage.place import Place
 
     tally = Tally()
+    if flags.command_adapter_config is not None and isinstance(source, Place):
+        report(
+            Notice(
+                f"{flags.command_adapter_config} leads to {source.url}, which is read without its commands; "
+                "--no-native runs them"
+            )
+        )
 
     def told(event: Event) -> None:
         tally(event)

@@ -90,7 +90,7 @@ class Hedged:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """How many `what` ("connections", "children") are open now; told at least when there are more than ever."""
+    """How many `what` ("connections", "children") are open now; told when there are more than ever."""
 
     what: str
     count: int

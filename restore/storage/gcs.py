@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 
 from yarl import URL
 
-from restore.errors import EmptyStorageError, ManifestError, MissingFileError, RestoreError, UsageError
+from restore.errors import ManifestError, MissingFileError, RestoreError, UsageError
 from restore.flow.threads import shielded
 from restore.storage.base import PIECE_BYTES, FileHandle
 from restore.storage.bucket_range import RangeRequest
@@ -34,7 +34,7 @@ from restore.storage.gcs_errors import error_of, error_of_listing
 from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted
 from restore.storage.origin import Answer, Origin, Pin
-from restore.storage.paging import MAX_PAGE_BYTES, Page, names_of_pages
+from restore.storage.paging import MAX_PAGE_BYTES, Page
 from restore.storage.upload import upload
 
 ENDPOINT = "https://storage.googleapis.com"
@@ -159,12 +159,16 @@ class GcsOrigin(Origin):
         response = await self._request("GET", self._url_of(handle), {"fields": OBJECT_FIELDS}, handle=handle)
         return pin_of(response.body, file=handle)
 
-    async def list_names(self, folder: str) -> list[str]:
-        """The objects of a folder, from all pages of its listing; see `Origin`."""
-        names = await names_of_pages(partial(self._page, folder), folder=folder)
-        if not names:
-            raise EmptyStorageError("storage holds no backup", file=f"{self.identity}/{folder}/")
-        return names
+    async def list_page(self, folder: str, token: str) -> Page:
+        """A page of the objects of a folder; see `Origin`."""
+        prefix = f"{self._key(folder)}/"
+        query = {"prefix": prefix, "delimiter": "/", "fields": LISTING_FIELDS}
+        if token:
+            query["pageToken"] = token
+        response = await self._request(
+            "GET", self._objects, query, handle=folder, rules=_RULES_OF_LISTING, max_bytes=MAX_PAGE_BYTES
+        )
+        return page_of(response.body, prefix=prefix, file=folder)
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         """Writes an object; see `Origin`."""
@@ -210,16 +214,6 @@ class GcsOrigin(Origin):
         }
         url = _with_query(self._url_of(wanted.handle), query)
         return self._client.get_range(url, headers, wanted=wanted, fresh=fresh, rules=_RULES)
-
-    async def _page(self, folder: str, token: str) -> Page:
-        prefix = f"{self._key(folder)}/"
-        query = {"prefix": prefix, "delimiter": "/", "fields": LISTING_FIELDS}
-        if token:
-            query["pageToken"] = token
-        response = await self._request(
-            "GET", self._objects, query, handle=folder, rules=_RULES_OF_LISTING, max_bytes=MAX_PAGE_BYTES
-        )
-        return page_of(response.body, prefix=prefix, file=folder)
 
     async def _is_there(self, handle: FileHandle) -> bool:
         try:

@@ -101,7 +101,7 @@ def _find() -> Credentials | None:
         if isinstance(error, DefaultCredentialsError) and file is None:
             return None
         raise UsageError(
-            "Google credentials cannot be used",
+            "credentials for Google cannot be used",
             file=file,
             found=error,
             hint=f"check {_FILE_VARIABLE}, or run gcloud auth application-default login",

@@ -117,7 +117,8 @@ class HttpClient:
         endpoint = Endpoint.of(url)
         proxy = self._proxy_for(url)
         if proxy is None and endpoint not in self._indirect:
-            body = await self._begin_directly(endpoint, get_request(url, _HEADERS, headers), fresh=fresh)
+            request = get_request(url, {**_HEADERS, **headers})
+            body = await self._begin_directly(endpoint, request, fresh=fresh)
             if body.is_plain and not (follow and body.is_redirect):
                 return body
             body.close()

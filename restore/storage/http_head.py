@@ -42,10 +42,10 @@ class Head:
     persistent: bool
 
 
-def get_request(url: URL, *headers: Mapping[str, str]) -> bytes:
+def get_request(url: URL, headers: Mapping[str, str]) -> bytes:
     """A GET, ready to be sent."""
     lines = [f"GET {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
-    lines += [f"{name}: {value}" for group in headers for name, value in group.items()]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

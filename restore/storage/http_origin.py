@@ -13,6 +13,7 @@ from restore.storage.http import HttpClient
 from restore.storage.http_answers import Rules, Wanted, error_of_status, etag_of
 from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.origin import Answer, Origin, Pin
+from restore.storage.paging import Page
 
 MAX_INDEX_BYTES = 64 << 20
 """An index of half a million files."""
@@ -55,7 +56,7 @@ class HttpOrigin(Origin):
             raise TransientStorageError("server does not tell the length", file=handle)
         return Pin(etag_of(response.headers), int(size))
 
-    async def list_names(self, folder: str) -> list[str]:
+    async def list_page(self, folder: str, token: str) -> Page:  # noqa: ARG002  an index has one page
         """The files of a folder, from its index; see `Origin`."""
         try:
             response = await self._client.request(
@@ -72,8 +73,8 @@ class HttpOrigin(Origin):
         if announced is not None and announced != str(len(response.body)):
             raise TransientStorageError("index of the folder was cut short", file=folder)
         if response.headers.get("Content-Type", "").startswith("application/json"):
-            return parse_json_index(response.body, file=folder)
-        return parse_html_index(response.body.decode(errors="replace"), file=folder)
+            return Page(parse_json_index(response.body, file=folder), "")
+        return Page(parse_html_index(response.body.decode(errors="replace"), file=folder), "")
 
     def _url(self, handle: str) -> URL:
         return URL(f"{self._base}/{quote(handle)}", encoded=True)

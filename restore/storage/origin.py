@@ -13,6 +13,7 @@ from typing import IO
 
 from restore.errors import UsageError
 from restore.storage.base import FileHandle
+from restore.storage.paging import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,16 @@ class Origin(ABC):
         """
 
     @abstractmethod
-    async def list_names(self, folder: str) -> list[str]:
-        """The names of all objects directly in `folder`, in any order.
+    async def list_page(self, folder: str, token: str) -> Page:
+        """A page of the names of all objects directly in `folder`, in any order.
+
+        Args:
+            folder: what is listed.
+            token: empty for the first page, else as the page before it says.
 
         Raises:
-            EmptyStorageError: the storage answered, and there is nothing.
-            RestoreError: as `get`; a listing that failed is never an empty one.
+            EmptyStorageError: the storage answered, and there is no such place.
+            RestoreError: as `get`; a page that failed is never an empty one.
         """
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:  # noqa: ARG002

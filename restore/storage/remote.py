@@ -30,6 +30,7 @@ from restore.storage.base import (
 )
 from restore.storage.names import METADATA_FOLDER, RETIRED_FOLDER, check_handle, check_name
 from restore.storage.origin import Origin, Pin
+from restore.storage.paging import Page, names_of_pages
 from restore.storage.race import Course
 from restore.storage.transfer import Means, Part
 
@@ -114,7 +115,11 @@ class RemoteStorage(Storage):
             EmptyStorageError: there is nothing.
             UnsafePathError: a name that no handle can have.
         """
-        names = await self._tried(METADATA_FOLDER, lambda: self._origin.list_names(METADATA_FOLDER))
+
+        async def ask(token: str) -> Page:
+            return await self._tried(METADATA_FOLDER, lambda: self._origin.list_page(METADATA_FOLDER, token))
+
+        names = await names_of_pages(ask, folder=METADATA_FOLDER)
         if not names:
             raise EmptyStorageError("storage holds no backup", file=f"{self.identity}/{METADATA_FOLDER}")
         return sorted({check_handle(f"{METADATA_FOLDER}/{name}") for name in names})

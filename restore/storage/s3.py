@@ -22,7 +22,6 @@ from urllib.parse import quote
 from yarl import URL
 
 from restore.errors import (
-    EmptyStorageError,
     ManifestError,
     MissingFileError,
     RestoreError,
@@ -36,7 +35,7 @@ from restore.storage.bucket_range import RangeRequest
 from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted, etag_of
 from restore.storage.origin import Answer, Origin, Pin
-from restore.storage.paging import MAX_PAGE_BYTES, Page, names_of_pages
+from restore.storage.paging import MAX_PAGE_BYTES, Page
 from restore.storage.s3_address import DEFAULT_REGION, Address
 from restore.storage.s3_errors import error_of, result_of
 from restore.storage.s3_listing import page_of, page_query
@@ -143,12 +142,13 @@ class S3Origin(Origin):
             raise TransientStorageError("server does not tell the length", file=handle)
         return Pin(etag_of(response.headers), int(size))
 
-    async def list_names(self, folder: str) -> list[str]:
-        """The objects of a folder, from all pages of its listing; see `Origin`."""
-        names = await names_of_pages(partial(self._page, folder), folder=folder)
-        if not names:
-            raise EmptyStorageError("storage holds no backup", file=f"{self.identity}/{folder}/")
-        return names
+    async def list_page(self, folder: str, token: str) -> Page:
+        """A page of the objects of a folder; see `Origin`."""
+        prefix = f"{self._key(folder)}/"
+        url = URL(f"{self._address.url}/?{page_query(prefix, token)}", encoded=True)
+        response = await self._request("GET", url, handle=folder, max_bytes=MAX_PAGE_BYTES)
+        root = result_of(response.body, "ListBucketResult", folder, bucket=self._bucket)
+        return page_of(root, bucket=self._bucket, prefix=prefix, file=folder)
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         """Writes an object; see `Origin`."""
@@ -190,13 +190,6 @@ class S3Origin(Origin):
         url = self._url(wanted.handle)
         signed = await self._signed("GET", url, headers)
         return self._client.get_range(url, signed, wanted=wanted, fresh=fresh, rules=self._rules)
-
-    async def _page(self, folder: str, token: str) -> Page:
-        prefix = f"{self._key(folder)}/"
-        url = URL(f"{self._address.url}/?{page_query(prefix, token)}", encoded=True)
-        response = await self._request("GET", url, handle=folder, max_bytes=MAX_PAGE_BYTES)
-        root = result_of(response.body, "ListBucketResult", folder, bucket=self._bucket)
-        return page_of(root, bucket=self._bucket, prefix=prefix, file=folder)
 
     async def _is_there(self, handle: FileHandle) -> bool:
         try:

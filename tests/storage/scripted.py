@@ -11,6 +11,7 @@ from typing import IO
 from restore.errors import MissingFileError, RestoreError, UsageError
 from restore.storage.base import FileHandle
 from restore.storage.origin import Answer, Origin, Pin
+from restore.storage.paging import Page
 
 
 @dataclass
@@ -84,8 +85,9 @@ class ScriptedOrigin(Origin):
     async def head(self, handle: FileHandle) -> Pin:
         return Pin('"1"', len(self.objects[handle]))
 
-    async def list_names(self, folder: str) -> list[str]:
-        return [name.removeprefix(f"{folder}/") for name in self.objects if name.startswith(f"{folder}/")]
+    async def list_page(self, folder: str, token: str) -> Page:
+        prefix = f"{folder}/"
+        return Page([name.removeprefix(prefix) for name in self.objects if name.startswith(prefix)], "")
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         raise UsageError("storage cannot be written to")

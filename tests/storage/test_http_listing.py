@@ -23,6 +23,7 @@ from restore.storage.http import HttpClient
 from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.http_origin import HttpOrigin
 from tests.contracts.reading import ODD_HANDLES
+from tests.storage.listing import list_names
 from tests.storage.scripted_http import Reply, ScriptedServer, reply
 
 # As the servers write them, shortened to what matters.
@@ -171,7 +172,7 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 )
 async def test_a_folder_is_asked_for_its_index(bench: Bench, answer: Reply) -> None:
     bench.server.replies = [answer]
-    assert await bench.origin.list_names("metadata") == NAMES
+    assert await list_names(bench.origin, "metadata") == NAMES
     (request,) = bench.server.requests
     assert (request.method, request.target) == ("GET", "/backup/metadata/")
     assert "application/json" in request.headers["accept"]
@@ -196,7 +197,7 @@ async def test_a_listing_that_fails_is_never_an_empty_one(
 ) -> None:
     bench.server.replies = [answer]
     with pytest.raises(RestoreError) as refusal:
-        await bench.origin.list_names("metadata")
+        await list_names(bench.origin, "metadata")
     assert type(refusal.value) is kind
     if kind is EmptyStorageError:
         assert refusal.value.file == f"{bench.server.url}/backup/metadata/"
@@ -229,4 +230,4 @@ async def test_python_s_own_server_is_understood(python_server: str, tmp_path: P
 
     await asyncio.to_thread(make)
     async with HttpClient(report=silent) as client:
-        assert set(await HttpOrigin(python_server, client).list_names("metadata")) == names
+        assert set(await list_names(HttpOrigin(python_server, client), "metadata")) == names

@@ -26,6 +26,7 @@ from restore.storage.remote import RemoteStorage
 from restore.storage.s3 import S3Origin
 from restore.storage.s3_errors import _DENIED, _HOPELESS, _THROTTLED, _TRANSIENT
 from tests.flow.steps import settle
+from tests.storage.listing import list_names
 from tests.storage.s3_script import HANDLE, OBJECT, Bench, bench, failed, tell
 from tests.storage.scripted_http import Reply, reply
 
@@ -214,7 +215,7 @@ async def test_a_refusal_says_what_to_do(bench: Bench, code: str, told: str) -> 
 
 
 async def test_a_bucket_that_is_not_there_is_named(bench: Bench) -> None:
-    for request in (lambda: read(bench.origin, None), lambda: bench.origin.list_names("metadata")):
+    for request in (lambda: read(bench.origin, None), lambda: list_names(bench.origin, "metadata")):
         bench.answers(failed(404, "NoSuchBucket"))
         with pytest.raises(EmptyStorageError, match="bucket does not exist") as refusal:
             await request()

@@ -15,6 +15,7 @@ from restore.storage.aws_settings import load_aws_settings
 from restore.storage.http import HttpClient
 from restore.storage.s3 import S3Origin, open_s3
 from restore.storage.s3_address import Address
+from tests.storage.listing import list_names
 from tests.storage.s3_script import Bench, bench, tell
 from tests.storage.scripted_http import reply
 
@@ -132,7 +133,7 @@ class TestRegion:
     async def test_the_next_request_is_signed_for_the_region(self, bench: Bench) -> None:
         bench.answers(reply(400, self.MALFORMED), tell(5))
         with pytest.raises(TransientStorageError, match="region"):
-            await bench.signed.list_names("metadata")
+            await list_names(bench.signed, "metadata")
         assert (await bench.signed.head("abc.0000/one.chunk")).size == 5
         assert "/us-east-1/s3/" in bench.server.requests[0].headers["authorization"]
         assert "/eu-west-3/s3/" in bench.last.headers["authorization"]
