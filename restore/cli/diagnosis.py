@@ -25,8 +25,9 @@ IMPORT_NAMES = ("restore", "cache")
 LIBRARIES = {
     name: name
     for name in (
-        "aiofiles", "aiohttp", "botocore", "click", "deflate", "google-auth", "isal", "msgspec",
-        "py_arkworks_bls12381", "PyYAML", "rich", "rocksdict", "tenacity", "uvloop",
+        "aiofiles", "aiohappyeyeballs", "aiohttp", "botocore", "click", "deflate", "google-auth", "isal",
+        "msgspec", "multidict", "py_arkworks_bls12381", "PyYAML", "rich", "rocksdict", "tenacity", "uvloop",
+        "yarl",
     )
 } | {"google-auth": "google.auth", "PyYAML": "yaml"}  # fmt: skip
 """Distributions that a restore may need, and what is imported of each."""

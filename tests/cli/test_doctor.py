@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_libraries_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = [requirement.split(">")[0] for requirement in project["dependencies"]]
+    required = [requirement.split(">")[0].split("[")[0] for requirement in project["dependencies"]]
     assert list(LIBRARIES) == required
 
 
