@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import uvloop
+
+# Tests talk to this machine only: no library may look for keys at the services of a cloud.
+os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
