@@ -7,13 +7,18 @@
 | it brought no more                                | it is taken back; no step up for a minute        |
 | most of the time too many wait to be applied      | no step up; a step down if it lasts for a minute |
 
+It begins at a quick pace, as a TCP connection does, and goes on at a careful one from the first time on that
+anything else than the second row holds. A link with room is full within seconds; where it is full already,
+one step too many is tried.
+
 A step is judged by goodput: all bytes of a window over its time. How long one transfer takes is no measure:
 it grows with every step, also where the whole becomes faster, and what follows it collapses on a fast link.
 Nor is a link that gets slower a cause for fewer chunks.
 
-A window is over after `WINDOW_SECONDS`, and when what was under way at its beginning has told of its bytes:
-a transfer tells at its end. The first window after a change only settles, and shows nothing but throttling:
-more may run than the new number allows, and its bytes are partly of the old one.
+A window is over when its time is, and when what was under way at its beginning has told of its bytes: a
+transfer tells at its end. The first window after a change only settles, and shows nothing but throttling:
+more may run than the new number allows, and its bytes are partly of the old one. At the quick pace it takes
+only as long as one transfer of each chunk.
 
 There is no timer. The clock is looked at when a chunk ends: only then can another begin, so only then does
 the number matter; and then the stream looks for room anyway, so nobody has to be woken when it grows.
@@ -29,20 +34,35 @@ from dataclasses import dataclass
 from restore.errors import UsageError
 from restore.report.events import ConcurrencyChanged, Event, Received, Report, Throttled, silent
 
-WINDOW_SECONDS = 5.0
-"""Long enough for a command to start, a second or two, and for a new connection to find its speed."""
-
 RECEIPTS_PER_CHUNK = 4
 """A chunk of the published backups takes about so many transfers: its records in parts, and its proof."""
 
-STEP = 1.5
-"""Half as many again: from 2 to 64 in nine steps, and at most two steps above what fills the link."""
 
-GAIN = 1.1
-"""A step brings half as much again where nothing else is full; less than a tenth more may be noise."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How steps up are tried.
+
+    Attributes:
+        window_seconds: what a window that counts takes, at least.
+        step: so many times as many chunks.
+        gain: so many times the goodput; a step that brings less was in vain.
+    """
+
+    window_seconds: float
+    step: float
+    gain: float
+
+
+QUICK = Pace(window_seconds=0.5, step=2.0, gain=1.2)
+"""From 2 to 64 in five steps. So short a time is noisy, but twice as many bring twice as much where there is
+room; a fifth more is no noise, and no sign of much more."""
+
+CAREFUL = Pace(window_seconds=5.0, step=1.5, gain=1.1)
+"""At most two steps above what fills the link. A window is long enough for a command to start, a second or
+two, and for a new connection to find its speed; less than a tenth more may be noise even so."""
 
 REST_WINDOWS = 12
-"""A minute between two steps in vain; the best that these windows bring is what the next step has to beat."""
+"""A careful minute between two steps in vain; the best of these windows is what the next step has to beat."""
 
 THROTTLED_REST_WINDOWS = 60
 """Five minutes: a storage that throttles stops all transfers, so it is not tempted often."""
@@ -106,6 +126,7 @@ class Slots:
         self._ceiling = floor if ceiling is None else ceiling
         self._report = report
         self._clock = clock
+        self._pace = QUICK
         self._rest = 0  # windows before the next step up
         self.begin()
 
@@ -114,6 +135,8 @@ class Slots:
         if isinstance(event, Received):
             self._window.size += event.size
             self._window.receipts += 1
+            if self._settles_early():
+                self._look()
         elif isinstance(event, Throttled):
             self._window.throttled = not self._window.forgiving
         self._report(event)
@@ -142,6 +165,7 @@ class Slots:
         elif window.settling:
             self._look()
         elif 2 * window.backlogged > window.chunks:
+            self._pace = CAREFUL
             self._backlogs += 1
             if self._backlogs >= REST_WINDOWS:
                 self._lower("chunks wait to be applied", rest=REST_WINDOWS)
@@ -151,14 +175,20 @@ class Slots:
             self._backlogs = 0
             self._judge(window.size / (self._clock() - window.began))
 
+    def _settles_early(self) -> bool:
+        window = self._window
+        if self._pace is CAREFUL or not window.settling or window.throttled:
+            return False
+        return window.receipts >= self.downloads
+
     def _is_over(self) -> bool:
         if self._window.receipts < RECEIPTS_PER_CHUNK * self.downloads:
             return False
-        return self._clock() - self._window.began >= WINDOW_SECONDS
+        return self._clock() - self._window.began >= self._pace.window_seconds
 
     def _judge(self, goodput: float) -> None:
         """Takes the step on trial back, or goes on."""
-        if self._before is not None and goodput < GAIN * self._best:
+        if self._before is not None and goodput < self._pace.gain * self._best:
             self._lower("more at once brought no more", rest=REST_WINDOWS)
             return
         self._before = None
@@ -168,11 +198,12 @@ class Slots:
             self._look()
         else:
             self._before = self.downloads
-            step_up = min(self._ceiling, math.ceil(self.downloads * STEP))
+            step_up = min(self._ceiling, math.ceil(self.downloads * self._pace.step))
             self._change(step_up, "more at once may bring more")
 
     def _lower(self, reason: str, *, rest: int, forgiving: bool = False) -> None:
-        step_down = self._before or max(self._floor, int(self.downloads / STEP))
+        self._pace = CAREFUL
+        step_down = self._before or max(self._floor, int(self.downloads / self._pace.step))
         self._rest = max(self._rest, rest)
         self._before = None
         self._best = 0.0

@@ -44,12 +44,14 @@ class Model:
 
     Args:
         goodput: bytes per second of so many chunks together.
+        parts: of a chunk, at least and at most, beside its proof.
         throttles_above: with more chunks in progress the storage refuses everybody.
         apply_seconds: of one chunk.
         noise: by such a share the goodput differs from part to part, and one chunk's from another's.
     """
 
     goodput: Callable[[int], float]
+    parts: tuple[int, int] = (2, 6)
     throttles_above: int = 1000
     apply_seconds: float = 0.0
     noise: float = 0.1
@@ -74,7 +76,7 @@ class Model:
         while self.clock.now < began + seconds:
             while self._running() < slots.downloads and len(self._held) < HELD_PER_RUNNING * slots.downloads:
                 share = self._random.uniform(1 - self.noise, 1 + self.noise)
-                self._held.append(_Chunk(share, self._random.randint(2, 6)))
+                self._held.append(_Chunk(share, self._random.randint(*self.parts)))
             self._step(slots)
             self.numbers.append((self.clock.now, slots.downloads))
         return (self.received - before) / (self.clock.now - began)
@@ -82,6 +84,10 @@ class Model:
     def numbers_after(self, seconds: float) -> list[int]:
         """The numbers of chunks after so many seconds."""
         return [number for now, number in self.numbers if now >= seconds]
+
+    def seconds_to(self, number: int) -> float:
+        """When so many chunks were in progress for the first time."""
+        return next(now for now, downloads in self.numbers if downloads >= number)
 
     def changes(self) -> list[ConcurrencyChanged]:
         """The changes so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore.flow.slots import RECEIPTS_PER_CHUNK, WINDOW_SECONDS, Slots
+from restore.flow.slots import QUICK, RECEIPTS_PER_CHUNK, Slots
 from restore.flow.stream import OrderedStream
 from restore.report.events import Received
 from tests.flow.links import Clock
@@ -28,7 +28,7 @@ async def test_more_begin_as_soon_as_the_number_grows() -> None:
     slots = Slots(2, ceiling=3, clock=clock)
 
     def pass_window() -> None:
-        clock.now += WINDOW_SECONDS
+        clock.now += QUICK.window_seconds
         for _ in range(RECEIPTS_PER_CHUNK * slots.downloads):
             slots.report(Received(1000))
 
@@ -115,7 +115,7 @@ async def test_the_next_stream_keeps_the_number_and_measures_anew() -> None:
     slots = Slots(1, ceiling=2, clock=clock)
 
     async def work(item: int) -> int:
-        clock.now += WINDOW_SECONDS
+        clock.now += QUICK.window_seconds
         for _ in range(RECEIPTS_PER_CHUNK * slots.downloads):
             slots.report(Received(1000))
         return item
