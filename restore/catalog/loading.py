@@ -23,6 +23,10 @@ MAX_MANIFEST_BYTES = 32 << 20
 """A manifest names each chunk in about 400 bytes: room for 80,000 chunks of 128 MiB, and still a bound."""
 
 
+SMALL_FILES_AT_ONCE = 16
+"""At least: what a small file costs is the time of a request, neither the link nor the CPUs."""
+
+
 async def load_view(storage: Storage, *, concurrency: int) -> MetadataView:
     """Reads all metadata.
 
@@ -30,7 +34,7 @@ async def load_view(storage: Storage, *, concurrency: int) -> MetadataView:
         EmptyStorageError: there is none.
         FormatError, ManifestError: a line that does not parse, with its file and number.
 
-    Bounds: `concurrency` files at once; all entries, about 300 bytes each.
+    Bounds: `concurrency` files at once, or `SMALL_FILES_AT_ONCE`; all entries, about 300 bytes each.
     """
 
     async def read(handle: FileHandle) -> list[Entry]:
@@ -40,7 +44,8 @@ async def load_view(storage: Storage, *, concurrency: int) -> MetadataView:
     if not handles:
         raise EmptyStorageError("storage holds no backup", file=storage.identity)
     entries: list[Entry] = []
-    async with OrderedStream(handles, read, concurrency=concurrency) as files:
+    at_once = max(concurrency, SMALL_FILES_AT_ONCE)
+    async with OrderedStream(handles, read, concurrency=at_once) as files:
         async for lines in files:
             entries += lines
     return MetadataView(entries)

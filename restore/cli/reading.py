@@ -27,8 +27,8 @@ T = TypeVar("T")
 CHILDREN_BESIDE = 2
 """Children besides one for each chunk: a listing, and one that is about to be gone."""
 
-TASKS, TASKS_PER_CHUNK = 64, 16
-"""Of one chunk the stream's task, its transfer's with two requests, and calls that are shielded."""
+TASKS, TASKS_PER_CHUNK = 128, 16
+"""Of one chunk, or small file, the stream's task, two requests, and calls that are shielded."""
 
 DESCRIPTORS_TO_STOP = 32
 """Kept free, so that a run which is stopped can still write its mark."""

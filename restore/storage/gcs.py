@@ -24,7 +24,7 @@ from urllib.parse import quote, urlencode
 
 from yarl import URL
 
-from restore.errors import ManifestError, MissingFileError, RestoreError, UsageError
+from restore.errors import MissingFileError, RestoreError, UsageError
 from restore.flow.threads import shielded
 from restore.storage.base import PIECE_BYTES, FileHandle
 from restore.storage.bucket_range import RangeRequest
@@ -33,7 +33,7 @@ from restore.storage.gcs_auth import Tokens, find_tokens
 from restore.storage.gcs_errors import error_of, error_of_listing
 from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted
-from restore.storage.origin import Answer, Origin, Pin
+from restore.storage.origin import Answer, Origin, Pin, file_exists
 from restore.storage.paging import MAX_PAGE_BYTES, Page
 from restore.storage.upload import upload
 
@@ -83,7 +83,7 @@ def _endpoint_set() -> str | None:
 
 def _error_of_put(status: int, headers: Mapping[str, str], body: bytes, handle: FileHandle) -> RestoreError:
     if status == 412:
-        return ManifestError("file exists", file=handle, hint="it is kept; give the new one another name")
+        return file_exists(handle)
     return error_of(status, headers, body, handle)
 
 

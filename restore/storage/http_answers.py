@@ -102,6 +102,18 @@ def etag_of(headers: Mapping[str, str]) -> str | None:
     return headers.get("ETag")
 
 
+def pin_of_head(headers: Mapping[str, str], handle: FileHandle) -> Pin:
+    """The content that the answer to a HEAD tells of.
+
+    Raises:
+        TransientStorageError: it tells no length.
+    """
+    size = headers.get("Content-Length", "")
+    if not size.isdigit():
+        raise TransientStorageError("server does not tell the length", file=handle)
+    return Pin(etag_of(headers), int(size))
+
+
 def error_of_status(
     status: int, headers: Mapping[str, str], _body: bytes, handle: FileHandle
 ) -> RestoreError:

@@ -10,7 +10,7 @@ from yarl import URL
 from restore.errors import EmptyStorageError, MissingFileError, TransientStorageError
 from restore.storage.base import FileHandle
 from restore.storage.http import HttpClient
-from restore.storage.http_answers import Rules, Wanted, error_of_status, etag_of
+from restore.storage.http_answers import Rules, Wanted, error_of_status, etag_of, pin_of_head
 from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.origin import Answer, Origin, Pin
 from restore.storage.paging import Page
@@ -51,10 +51,7 @@ class HttpOrigin(Origin):
     async def head(self, handle: FileHandle) -> Pin:
         """Which content a file has; see `Origin`."""
         response = await self._client.request("HEAD", self._url(handle), handle=handle, rules=_RULES)
-        size = response.headers.get("Content-Length", "")
-        if not size.isdigit():
-            raise TransientStorageError("server does not tell the length", file=handle)
-        return Pin(etag_of(response.headers), int(size))
+        return pin_of_head(response.headers, handle)
 
     async def list_page(self, folder: str, token: str) -> Page:  # noqa: ARG002  an index has one page
         """The files of a folder, from its index; see `Origin`."""

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import IO
 
-from restore.errors import UsageError
+from restore.errors import ManifestError, UsageError
 from restore.storage.base import FileHandle
 from restore.storage.paging import Page
 
@@ -121,6 +121,11 @@ class Origin(ABC):
             RestoreError: as `put`.
         """
         raise _read_only(handle)
+
+
+def file_exists(handle: FileHandle) -> ManifestError:
+    """The error of an object that is there, and may not be replaced."""
+    return ManifestError("file exists", file=handle, hint="it is kept; give the new one another name")
 
 
 def _read_only(handle: FileHandle) -> UsageError:

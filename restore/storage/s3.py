@@ -22,10 +22,8 @@ from urllib.parse import quote
 from yarl import URL
 
 from restore.errors import (
-    ManifestError,
     MissingFileError,
     RestoreError,
-    TransientStorageError,
     UsageError,
 )
 from restore.flow.threads import shielded
@@ -33,8 +31,8 @@ from restore.storage.aws_settings import load_aws_settings
 from restore.storage.base import PIECE_BYTES, FileHandle
 from restore.storage.bucket_range import RangeRequest
 from restore.storage.http import HttpClient, Response
-from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted, etag_of
-from restore.storage.origin import Answer, Origin, Pin
+from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted, etag_of, pin_of_head
+from restore.storage.origin import Answer, Origin, Pin, file_exists
 from restore.storage.paging import MAX_PAGE_BYTES, Page
 from restore.storage.s3_address import DEFAULT_REGION, Address
 from restore.storage.s3_errors import error_of, result_of
@@ -137,10 +135,7 @@ class S3Origin(Origin):
     async def head(self, handle: FileHandle) -> Pin:
         """Which content an object has; see `Origin`."""
         response = await self._request("HEAD", self._url(handle), handle=handle)
-        size = response.headers.get("Content-Length", "")
-        if not size.isdigit():
-            raise TransientStorageError("server does not tell the length", file=handle)
-        return Pin(etag_of(response.headers), int(size))
+        return pin_of_head(response.headers, handle)
 
     async def list_page(self, folder: str, token: str) -> Page:
         """A page of the objects of a folder; see `Origin`."""
@@ -153,7 +148,7 @@ class S3Origin(Origin):
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         """Writes an object; see `Origin`."""
         if not replace and await self._is_there(handle):
-            raise _taken(handle)
+            raise file_exists(handle)
         payload, md5 = await shielded(asyncio.to_thread(_digests, source))
         headers = {"Content-MD5": md5} if replace else {"Content-MD5": md5, "If-None-Match": "*"}
         url = self._url(handle)
@@ -228,17 +223,13 @@ class S3Origin(Origin):
     def _error_of_put(
         self, status: int, headers: Mapping[str, str], body: bytes, handle: FileHandle
     ) -> RestoreError:
-        return _taken(handle) if status == 412 else self._error_of(status, headers, body, handle)
+        return file_exists(handle) if status == 412 else self._error_of(status, headers, body, handle)
 
     def _url(self, handle: FileHandle) -> URL:
         return URL(f"{self._address.url}/{quote(self._key(handle))}", encoded=True)
 
     def _key(self, handle: str) -> str:
         return f"{self._prefix}/{handle}" if self._prefix else handle
-
-
-def _taken(handle: FileHandle) -> ManifestError:
-    return ManifestError("file exists", file=handle, hint="it is kept; give the new one another name")
 
 
 def _digests(source: IO[bytes]) -> tuple[str, str]:

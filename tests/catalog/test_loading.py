@@ -19,6 +19,7 @@ from restore.catalog.entries import (
     encode_entry,
 )
 from restore.catalog.loading import (
+    SMALL_FILES_AT_ONCE,
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
     load_transaction_manifest,
@@ -71,17 +72,17 @@ async def save(storage: Storage, name: str, *entries: Entry) -> FileHandle:
     return await storage.save_metadata_lines(name, [encode_entry(entry) for entry in entries])
 
 
-@pytest.mark.parametrize("concurrency", [1, 3, 50])
+@pytest.mark.parametrize("concurrency", [1, 20, 50])
 async def test_all_metadata_is_read_by_so_many_at_once(tmp_path: Path, concurrency: int) -> None:
     storage = Observed(tmp_path)
-    entries = [versions(10 * number, 10 * number + 9) for number in range(12)]
+    entries = [versions(10 * number, 10 * number + 9) for number in range(30)]
     for entry in entries:
         await save(storage, f"transaction_{entry.first_version}.meta", entry)
     view = await load_view(storage, concurrency=concurrency)
     assert view.transactions == tuple(entries)
     assert storage.opened == sorted(storage.opened)
-    assert len(storage.opened) == 12
-    assert storage.most_open == min(concurrency, 12)
+    assert len(storage.opened) == 30
+    assert storage.most_open == min(max(concurrency, SMALL_FILES_AT_ONCE), 30)
 
 
 async def test_compacted_files_beside_single_ones_change_nothing(tmp_path: Path) -> None:
