@@ -53,7 +53,7 @@ def main() -> None:
             rounds.append(
                 {contest: _measure(contest, scene, options.scale) for contest in _turned(there, number)}
             )
-    print(f"medians of {options.rounds} rounds, {options.scale:g} of the objects, {os.cpu_count()} CPUs\n")
+    print(f"medians of {options.rounds} rounds at scale {options.scale:g}, {os.cpu_count()} CPUs\n")
     print_ways(contests, missing, rounds)
     print()
     print_goals(goals, rounds)
