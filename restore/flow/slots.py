@@ -7,9 +7,9 @@
 | it brought no more                                | it is taken back; no step up for a minute        |
 | most of the time too many wait to be applied      | no step up; a step down if it lasts for a minute |
 
-It begins at a quick pace, as a TCP connection does, and goes on at a careful one from the first time on that
-anything else than the second row holds. A link with room is full within seconds; where it is full already,
-one step too many is tried.
+It begins at a quick pace, as a TCP connection does, so that a link with room is full within seconds. It goes
+on at a careful one as soon as the storage throttles, chunks wait to be applied, or a second step was in vain;
+after the first, there is no minute's rest.
 
 A step is judged by goodput: all bytes of a window over its time. How long one transfer takes is no measure:
 it grows with every step, also where the whole becomes faster, and what follows it collapses on a fast link.
@@ -17,8 +17,8 @@ Nor is a link that gets slower a cause for fewer chunks.
 
 A window is over when its time is, and when what was under way at its beginning has told of its bytes: a
 transfer tells at its end. The first window after a change only settles, and shows nothing but throttling:
-more may run than the new number allows, and its bytes are partly of the old one. At the quick pace it takes
-only as long as one transfer of each chunk.
+more may run than the new number allows, and its bytes are partly of the old one. At the quick pace, and if
+the number grew, it takes only as long as one transfer of each chunk.
 
 There is no timer. The clock is looked at when a chunk ends: only then can another begin, so only then does
 the number matter; and then the stream looks for room anyway, so nobody has to be woken when it grows.
@@ -57,6 +57,9 @@ QUICK = Pace(window_seconds=0.5, step=2.0, gain=1.2)
 """From 2 to 64 in five steps. So short a time is noisy, but twice as many bring twice as much where there is
 room; a fifth more is no noise, and no sign of much more."""
 
+QUICK_TRIES = 2
+"""Steps in vain until the pace is careful: one may be so since the few files before it were large ones."""
+
 CAREFUL = Pace(window_seconds=5.0, step=1.5, gain=1.1)
 """At most two steps above what fills the link. A window is long enough for a command to start, a second or
 two, and for a new connection to find its speed; less than a tenth more may be noise even so."""
@@ -75,7 +78,7 @@ class _Window:
     Attributes:
         began: when, by the clock.
         settling: its bytes are partly of the number before.
-        forgiving: so is its throttling.
+        forgiving: so is its throttling, since that number was larger.
         size: bytes received.
         receipts: how often we were told of bytes.
         throttled: the storage asked us to slow down.
@@ -126,7 +129,7 @@ class Slots:
         self._ceiling = floor if ceiling is None else ceiling
         self._report = report
         self._clock = clock
-        self._pace = QUICK
+        self._quick_tries = QUICK_TRIES
         self._rest = 0  # windows before the next step up
         self.begin()
 
@@ -159,13 +162,14 @@ class Slots:
         window.chunks += 1
         window.backlogged += backlog
         if window.throttled:
-            self._lower("the storage throttles", rest=THROTTLED_REST_WINDOWS, forgiving=True)
+            self._quick_tries = 0
+            self._lower("the storage throttles", rest=THROTTLED_REST_WINDOWS)
         elif running > self.downloads or not self._is_over():
             return
         elif window.settling:
             self._look()
         elif 2 * window.backlogged > window.chunks:
-            self._pace = CAREFUL
+            self._quick_tries = 0
             self._backlogs += 1
             if self._backlogs >= REST_WINDOWS:
                 self._lower("chunks wait to be applied", rest=REST_WINDOWS)
@@ -175,9 +179,13 @@ class Slots:
             self._backlogs = 0
             self._judge(window.size / (self._clock() - window.began))
 
+    @property
+    def _pace(self) -> Pace:
+        return QUICK if self._quick_tries else CAREFUL
+
     def _settles_early(self) -> bool:
         window = self._window
-        if self._pace is CAREFUL or not window.settling or window.throttled:
+        if self._pace is CAREFUL or not window.settling or window.forgiving or window.throttled:
             return False
         return window.receipts >= self.downloads
 
@@ -189,7 +197,8 @@ class Slots:
     def _judge(self, goodput: float) -> None:
         """Takes the step on trial back, or goes on."""
         if self._before is not None and goodput < self._pace.gain * self._best:
-            self._lower("more at once brought no more", rest=REST_WINDOWS)
+            self._quick_tries = max(0, self._quick_tries - 1)
+            self._lower("more at once brought no more", rest=0 if self._quick_tries else REST_WINDOWS)
             return
         self._before = None
         self._best = max(self._best, goodput)
@@ -201,14 +210,13 @@ class Slots:
             step_up = min(self._ceiling, math.ceil(self.downloads * self._pace.step))
             self._change(step_up, "more at once may bring more")
 
-    def _lower(self, reason: str, *, rest: int, forgiving: bool = False) -> None:
-        self._pace = CAREFUL
+    def _lower(self, reason: str, *, rest: int) -> None:
         step_down = self._before or max(self._floor, int(self.downloads / self._pace.step))
         self._rest = max(self._rest, rest)
         self._before = None
         self._best = 0.0
         self._backlogs = 0
-        self._change(step_down, reason, forgiving=forgiving)
+        self._change(step_down, reason, forgiving=True)
 
     def _change(self, downloads: int, reason: str, *, forgiving: bool = False) -> None:
         if downloads != self.downloads:

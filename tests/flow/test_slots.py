@@ -10,6 +10,7 @@ from restore.errors import UsageError
 from restore.flow.slots import (
     CAREFUL,
     QUICK,
+    QUICK_TRIES,
     RECEIPTS_PER_CHUNK,
     REST_WINDOWS,
     THROTTLED_REST_WINDOWS,
@@ -49,9 +50,15 @@ class Windows:
         self.settle()
         self.pass_one(goodput, backlog=backlog)
 
+    @property
+    def lowered(self) -> bool:
+        """The last change was a step down."""
+        changes = [event for event in self.events if isinstance(event, ConcurrencyChanged)]
+        return bool(changes) and changes[-1].reason != MORE
+
     def settle(self) -> None:
         """Passes the window that settles."""
-        if self.pace is CAREFUL:
+        if self.pace is CAREFUL or self.lowered:
             self.pass_one()
         else:
             self.receive(self.slots.downloads)
@@ -76,15 +83,15 @@ class Windows:
 
 
 def careful(floor: int = 4) -> Windows:
-    """Slots at their floor, whose first step was in vain long ago."""
+    """Slots at their floor, whose first steps were in vain long ago."""
     windows = Windows(floor)
-    for _ in range(2):
+    for _ in range(2 * QUICK_TRIES):
         windows.measure(1e6)
     windows.pace = CAREFUL
     for _ in range(1 + REST_WINDOWS):
         windows.pass_one(1e6)
     windows.slots.begin()
-    assert windows.changes() == [(2 * floor, MORE), (floor, NO_MORE)]
+    assert windows.changes() == QUICK_TRIES * [(2 * floor, MORE), (floor, NO_MORE)]
     return windows
 
 
@@ -114,14 +121,23 @@ def test_events_are_passed_on_unchanged() -> None:
     assert windows.events == events
 
 
-def test_each_step_doubles_the_number_until_one_is_in_vain() -> None:
+def test_each_first_step_doubles_the_number_until_a_second_is_in_vain() -> None:
     windows = Windows(2)
-    for goodput in (100e6, 180e6, 250e6, 250e6):
+    for goodput in (900e6, 200e6, 100e6, 180e6, 300e6, 300e6):
         windows.measure(goodput)
-    assert windows.changes() == [(4, MORE), (8, MORE), (16, MORE), (8, NO_MORE)]
+    assert windows.changes() == [
+        (4, MORE),
+        (2, NO_MORE),  # since what came before was large
+        (4, MORE),
+        (8, MORE),
+        (16, MORE),
+        (8, NO_MORE),
+    ]
     windows.pace = CAREFUL
-    for _ in range(2 + REST_WINDOWS):
-        windows.pass_one(250e6)
+    for _ in range(1 + REST_WINDOWS):
+        windows.pass_one(300e6)
+    assert windows.changes() == []
+    windows.pass_one(300e6)
     assert windows.changes() == [(12, MORE)]
 
 
@@ -177,6 +193,17 @@ def test_a_first_step_has_to_bring_more_than_noise(gain: float, expected: tuple[
     assert windows.changes() == [(8, MORE), expected]
 
 
+def test_a_first_step_that_is_taken_back_settles_until_no_more_run_than_it_allows() -> None:
+    windows = Windows(2)
+    for _ in range(2):
+        windows.measure(100e6)
+    windows.pass_one(900e6, running=3)
+    windows.pass_one(900e6, running=2)  # settled
+    windows.pass_one(100e6)
+    windows.measure(180e6)
+    assert windows.changes() == [(4, MORE), (2, NO_MORE), (4, MORE), (8, MORE)]
+
+
 def test_throttling_while_a_first_step_settles_is_not_forgotten() -> None:
     windows = Windows(4)
     windows.measure(100e6)
@@ -207,18 +234,18 @@ def test_one_window_with_a_backlog_ends_the_steps_that_double() -> None:
     assert windows.changes() == [(6, MORE)]
 
 
-def test_the_next_stream_goes_on_to_double_unless_a_step_was_in_vain() -> None:
+def test_the_next_stream_goes_on_at_the_pace_of_the_one_before() -> None:
     windows = Windows(2)
     windows.measure(100e6)
     windows.slots.begin()
-    windows.measure(100e6)
-    assert windows.changes() == [(4, MORE), (8, MORE)]
-    windows.measure(100e6)
+    for _ in range(4):
+        windows.measure(100e6)
+    assert windows.changes() == [(4, MORE), (8, MORE), (4, NO_MORE), (8, MORE), (4, NO_MORE)]
     windows.slots.begin()
     windows.pace = CAREFUL
     for _ in range(2 + REST_WINDOWS):
         windows.pass_one(100e6)
-    assert windows.changes() == [(4, NO_MORE), (6, MORE)]
+    assert windows.changes() == [(6, MORE)]
 
 
 def test_steps_up_go_on_while_each_brings_clearly_more() -> None:

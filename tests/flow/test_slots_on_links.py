@@ -23,7 +23,7 @@ def test_a_link_with_room_is_used_within_seconds(parts: tuple[int, int]) -> None
 def test_the_first_steps_end_near_what_fills_the_link(filling: int, noise: float) -> None:
     model = Model(lambda chunks: 100 * min(chunks, filling) * MB, noise=noise)
     slots = model.slots(2, 64)
-    model.run(slots, seconds=10)
+    model.run(slots, seconds=20)
     assert 0.75 * filling <= slots.downloads <= 2 * filling
     assert max(model.numbers_after(0)) <= 4 * filling
 
