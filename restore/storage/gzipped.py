@@ -31,6 +31,7 @@ from restore.storage.base import (
     Storage,
     read_file,
 )
+from restore.storage.buffers import Buffers, buffer_bytes
 from restore.storage.gunzip import GZIP_MAGIC, MOST_EXPANSION, Gunzip, announced_bytes, unpack_whole
 from restore.storage.names import METADATA_FOLDER
 
@@ -47,14 +48,16 @@ class Gzipped(Storage):
     Args:
         storage: what is packed.
         packs: whether files are packed that are written.
+        buffers: where unpacked files go that are here as a whole.
 
     Cancellation: a file that a thread unpacks is waited for.
     Bounds: what `storage` needs; besides, for each file open for reading, one piece that its payer pays for.
     """
 
-    def __init__(self, storage: Storage, *, packs: bool) -> None:
+    def __init__(self, storage: Storage, *, packs: bool, buffers: Buffers | None = None) -> None:
         self._storage = storage
         self._packs = packs
+        self._buffers = buffers or Buffers()
         self._is_packed: bool | None = None  # until the first file was read
 
     @property
@@ -76,8 +79,11 @@ class Gzipped(Storage):
             first = await packed.read_piece()
             if self._is_packed is None and first:
                 self._is_packed = first[:2] == GZIP_MAGIC
-            kind = _UnpackingReader if self._is_packed else _PlainReader
-            reader = kind(packed, first, handle, payer)
+            reader = (
+                _UnpackingReader(packed, first, handle, payer, self._buffers)
+                if self._is_packed
+                else _PlainReader(packed, first, payer)
+            )
             try:
                 yield reader
             finally:
@@ -127,7 +133,7 @@ class Gzipped(Storage):
 class _PlainReader(FileReader):
     """A file whose first piece has been read."""
 
-    def __init__(self, reader: FileReader, first: Piece, _handle: FileHandle, payer: Payer) -> None:
+    def __init__(self, reader: FileReader, first: Piece, payer: Payer) -> None:
         self._reader = reader
         self._first: Piece | None = first
         self._payer = payer
@@ -147,11 +153,15 @@ class _PlainReader(FileReader):
 
 
 class _UnpackingReader(FileReader):
-    def __init__(self, reader: FileReader, first: Piece, handle: FileHandle, payer: Payer) -> None:
+    def __init__(
+        self, reader: FileReader, first: Piece, handle: FileHandle, payer: Payer, buffers: Buffers
+    ) -> None:
         self._reader = reader
         self._payer = payer
+        self._buffers = buffers
         self._gunzip = Gunzip(handle)
         self._packed = first  # paid for
+        self._whole: memoryview | None = None  # the buffer of an unpacked file, until its piece is used
         self._begun = self._ended = False
 
     @property
@@ -160,36 +170,43 @@ class _UnpackingReader(FileReader):
         return
 
     async def read_piece(self) -> Piece:
+        self._let_go_of_whole()
         if not self._begun:
             self._begun = True
-            if (whole := await self._unpack_whole()) is not None:
+            if (piece := await self._unpack_whole()) is not None:
                 self._ended = True
-                return whole
+                return piece
             self._gunzip.feed(self._packed)
         return b"" if self._ended else await self._unpack_next()
 
     def close(self) -> None:
-        """Gives back what was not unpacked."""
-        self._payer.give_back(len(self._packed))
-        self._packed = b""
+        """Gives back what was not unpacked, and the buffer of what was."""
+        self._let_go_of_packed()
+        self._let_go_of_whole()
 
-    async def _unpack_whole(self) -> bytearray | None:
+    async def _unpack_whole(self) -> memoryview | None:
         """All of the file, if all of it is here and its trailer is honest."""
         packed = memoryview(self._packed)
         size = announced_bytes(packed)
         is_whole = len(packed) == self._reader.size and not packed.readonly
-        if not is_whole or size > min(WHOLE_BYTES, MOST_EXPANSION * len(packed)):
+        if not is_whole or not 0 < size <= min(WHOLE_BYTES, MOST_EXPANSION * len(packed)):
             return None
-        await self._payer.take(size)
+        room = buffer_bytes(size)
+        await self._payer.take(room)
+        buffer = self._buffers.lend(size)
+        kept = 0
         try:
-            unpacked = await _run(unpack_whole, packed, size=size)
-            if unpacked is not None:
-                await self._next_packed()  # there is none, and the buffer goes back
-        except BaseException:
-            self._payer.give_back(size)
-            raise
-        self._payer.give_back(size - len(unpacked or b""))
-        return unpacked
+            if not await _run(unpack_whole, packed, buffer[:size], size=size):
+                return None
+            await self._next_packed()  # there is none, and its buffer goes back
+            kept = size
+        finally:
+            self._payer.give_back(room - kept)
+            if kept:
+                self._whole = buffer
+            else:
+                self._buffers.give_back(buffer)
+        return buffer[:size]
 
     async def _unpack_next(self) -> bytes:
         await self._payer.take(PIECE_BYTES)
@@ -212,8 +229,17 @@ class _UnpackingReader(FileReader):
 
     async def _next_packed(self) -> None:
         """Lets go of the packed bytes in hand, and gets the next ones."""
-        self.close()
+        self._let_go_of_packed()
         self._packed = await self._reader.read_piece()
+
+    def _let_go_of_packed(self) -> None:
+        self._payer.give_back(len(self._packed))
+        self._packed = b""
+
+    def _let_go_of_whole(self) -> None:
+        if self._whole is not None:
+            self._buffers.give_back(self._whole)
+            self._whole = None
 
 
 class _PackingWriter(FileWriter):

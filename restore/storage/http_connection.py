@@ -15,11 +15,14 @@ from yarl import URL
 
 from restore.storage.http_head import BadHeadError, Head, parse_head
 
-BUFFER_BYTES = 64 << 10
-"""For an answer's head, and what of its body comes with it."""
+BUFFER_BYTES = 16 << 10
+"""For an answer's head, and what of its body comes with it, which is copied: so no more than a head needs."""
 
 AHEAD_BYTES = 256 << 10
 """So much of a body may come before it is asked for; then the sender is held back."""
+
+TOLD_BYTES, TOLD_SECONDS = 4 << 20, 0.02
+"""A reader that waits is told of so much at once, or after so long: being told costs more than receiving."""
 
 
 class Endpoint(NamedTuple):
@@ -47,7 +50,8 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.idle_since = 0.0
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self._transport: Any = None
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -55,6 +59,7 @@ class Connection(asyncio.BufferedProtocol):
         self._start = self._end = 0  # of what is in the buffer and was not read yet
         self._place: memoryview | None = None  # where the rest of the body goes
         self._placed = self._told = 0  # bytes there, and those that `read_into` has told of
+        self._told_at = 0.0
         self._left: int | None = 0  # bytes of the body that were not told of
         self._persistent = False
         self._is_paused = False
@@ -120,6 +125,7 @@ class Connection(asyncio.BufferedProtocol):
                 await self._more()
             size = self._placed - self._told
             self._told = self._placed
+            self._told_at = self._loop.time()
             if self._told == len(self._place):
                 self._place = None
                 await self._look_behind()
@@ -147,13 +153,16 @@ class Connection(asyncio.BufferedProtocol):
         """Bytes have come; called by the transport."""
         if self._place is not None and self._placed < len(self._place):
             self._placed += nbytes
+            if self._waiter is None or self._waiter.done():
+                if self._placed - self._told > AHEAD_BYTES:
+                    self._hold_back()
+            elif self._is_worth_telling(len(self._place)):
+                self._wake()
         else:
             self._end += nbytes
-        nobody_waits = self._waiter is None or self._waiter.done()
-        if self._end == BUFFER_BYTES or (nobody_waits and self._placed - self._told > AHEAD_BYTES):
-            self._transport.pause_reading()
-            self._is_paused = True
-        self._wake()
+            if self._end == BUFFER_BYTES:
+                self._hold_back()
+            self._wake()
 
     def eof_received(self) -> None:
         """The server has closed its side; called by the transport, which closes ours."""
@@ -181,7 +190,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._error is not None:
             raise self._error
         self._listen()
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -192,6 +201,16 @@ class Connection(asyncio.BufferedProtocol):
         self._listen()
         for _ in range(2):  # the loop looks at the socket once more, and then tells what is there
             await asyncio.sleep(0)
+
+    def _is_worth_telling(self, wanted: int) -> bool:
+        if self._placed == wanted or self._placed - self._told >= TOLD_BYTES:
+            return True
+        return self._loop.time() - self._told_at >= TOLD_SECONDS
+
+    def _hold_back(self) -> None:
+        """Receives no more for now, so that the sender has to wait."""
+        self._transport.pause_reading()
+        self._is_paused = True
 
     def _listen(self) -> None:
         """Goes on receiving, where the sender was held back."""

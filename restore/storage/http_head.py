@@ -16,7 +16,7 @@ from yarl import URL
 
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)(?:\r\n|\Z)")
+_HEADERS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00-\x08\x0a-\x1f\x7f]*(?:\r\n|\Z))*")
 
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
@@ -59,15 +59,13 @@ def parse_head(data: bytes) -> Head:
     status = _STATUS.fullmatch(first)
     if status is None:
         raise BadHeadError(f"no first line of an answer: {first[:80]!r}")
-    headers: CIMultiDict[str] = CIMultiDict()
-    end = 0
-    for header in _HEADER.finditer(rest):
-        if header.start() != end:
-            break
-        end = header.end()
-        headers.add(header[1], header[2].rstrip(" \t"))
+    end = _HEADERS.match(rest).end()  # type: ignore[union-attr]  # it matches nothing, at the least
     if end != len(rest):
         raise BadHeadError(f"no header: {rest[end : end + 80]!r}")
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in rest.split("\r\n") if rest else ():
+        name, _, value = line.partition(":")
+        headers.add(name, value.strip(" \t"))
     wish = headers.get("Connection", "").lower()
     persistent = wish != "close" if status[1] == "1" else wish == "keep-alive"
     return Head(int(status[2]), headers, _length(int(status[2]), headers), persistent)

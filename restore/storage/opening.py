@@ -14,6 +14,7 @@ from restore.flow.rate import Rate
 from restore.report.events import Report
 from restore.storage.adapter_config import AdapterConfig, parse_adapter_config
 from restore.storage.base import Storage
+from restore.storage.buffers import Buffers
 from restore.storage.gzipped import Gzipped
 from restore.storage.local import LocalFs
 from restore.storage.origin import Origin
@@ -185,5 +186,6 @@ async def _open_remote(place: Place, reach: Reach, stack: AsyncExitStack) -> Sto
         from restore.storage.http_origin import HttpOrigin
 
         origin = HttpOrigin(place.url, client)
-    storage = RemoteStorage(origin, report=reach.report, rate=reach.rate)
-    return Gzipped(storage, packs=place.scheme in BUCKETS)
+    buffers = Buffers()
+    storage = RemoteStorage(origin, report=reach.report, rate=reach.rate, buffers=buffers)
+    return Gzipped(storage, packs=place.scheme in BUCKETS, buffers=buffers)

@@ -28,6 +28,7 @@ from restore.storage.base import (
     Piece,
     Storage,
 )
+from restore.storage.buffers import Buffers
 from restore.storage.names import METADATA_FOLDER, RETIRED_FOLDER, check_handle, check_name
 from restore.storage.origin import Origin, Pin
 from restore.storage.paging import Page, names_of_pages
@@ -45,17 +46,24 @@ class RemoteStorage(Storage):
         report: takes events.
         rate: the bandwidth limit for reading, where there is one.
         retry: tries requests again.
+        buffers: where bytes go.
 
     Bounds: for each file open for reading two connections, and one part that its payer pays for; for each one
         open for writing a temporary file of its size.
     """
 
     def __init__(
-        self, origin: Origin, *, report: Report, rate: Rate | None = None, retry: Retry | None = None
+        self,
+        origin: Origin,
+        *,
+        report: Report,
+        rate: Rate | None = None,
+        retry: Retry | None = None,
+        buffers: Buffers | None = None,
     ) -> None:
         self._origin = origin
         self._retry = retry or Retry(report)
-        self._means = Means(origin, self._retry, Course(report), rate)
+        self._means = Means(origin, self._retry, Course(report), rate, buffers or Buffers())
         self._opened = 0
 
     @property

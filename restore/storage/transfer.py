@@ -9,7 +9,7 @@ either has come to its end.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from restore.errors import CorruptAnswerError
 from restore.flow.rate import Rate
@@ -39,7 +39,7 @@ class Means:
     retry: Retry
     course: Course
     rate: Rate | None
-    buffers: Buffers = field(default_factory=Buffers)
+    buffers: Buffers
 
 
 class Part:
@@ -70,7 +70,7 @@ class Part:
         self._means = means
         self.start = start
         self._payer = payer
-        self._buffer: bytearray | None = None
+        self._buffer: memoryview | None = None
         self._allocating = asyncio.Lock()
         self._tries = 0
 
@@ -89,7 +89,7 @@ class Part:
         """
         if self.length != 0:
             await self._means.retry.run(self._try, file=self.file, progress=lambda: self.filled)
-        return memoryview(self._buffer or b"")[: self.filled]
+        return (self._buffer or memoryview(b""))[: self.filled]
 
     def close(self, *, handed_out: bool) -> None:
         """Lets go of the buffer. Idempotent.
@@ -109,7 +109,7 @@ class Part:
         async with self._means.origin.get(
             self.file, start=self.start + position, length=length, pin=self.pin, fresh=fresh
         ) as answer:
-            view = memoryview(await self._make_room(answer.pin, race))
+            view = await self._make_room(answer.pin, race)
             end = answer.end - self.start
             if end != self.length:
                 raise CorruptAnswerError(
@@ -127,7 +127,7 @@ class Part:
         self._tries += 1
         await Race(self._means.course, self).run(fresh=self._tries > 1)
 
-    async def _make_room(self, pin: Pin, race: Race) -> bytearray:
+    async def _make_room(self, pin: Pin, race: Race) -> memoryview:
         """The part's buffer; made when the first answer has told the object's size."""
         async with self._allocating:
             if self.pin is None:

@@ -345,5 +345,5 @@ def test_buffers_are_used_again_and_few_are_kept() -> None:
     assert buffers.lend(4 * STEP + 1) is not first
     assert len(buffers.lend(10)) == 10
     for _ in range(20):
-        buffers.give_back(bytearray(16 * STEP))
+        buffers.give_back(memoryview(bytearray(16 * STEP)))
     assert buffers._idle_bytes == 48 * STEP
