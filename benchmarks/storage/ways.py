@@ -124,8 +124,9 @@ def _ours_s3(scene: Scene, work: Work, objects: Objects) -> list[str]:
 
 
 def _ours(origin: list[str], scene: Scene, work: Work, objects: Objects) -> list[str]:
-    unpack = ["--unpack"] if work.unpack else []
-    return _program("ours", *origin, *unpack, "--at-once", str(work.at_once), scene.names(objects))
+    # A pipeline fetches while it unpacks: so do ours, of which as many are fetched as are unpacked.
+    unpack, at_once = (["--unpack"], 2 * work.at_once) if work.unpack else ([], work.at_once)
+    return _program("ours", *origin, *unpack, "--at-once", str(at_once), scene.names(objects))
 
 
 def _sockets(scene: Scene, work: Work, objects: Objects) -> list[str]:

@@ -98,7 +98,7 @@ class Watched:
         result: its JSON object.
         descriptors: that were open at once.
         children: that lived at once, or had not been reaped.
-        memory_bytes: that were resident at once.
+        memory_bytes: that were resident at once, looked at or not.
     """
 
     exit_code: int | None = None
@@ -137,12 +137,9 @@ def watch(
         time.sleep(LOOK_SECONDS)
         watched.descriptors = max(watched.descriptors, len(_entries(watching / "fd")))
         watched.children = max(watched.children, _children(watching))
+        watched.memory_bytes = max(watched.memory_bytes, _most_memory(watching))
         on_look(watched)
-        # Of all of its life, and of this child only; a zombie tells no more what it held.
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            watched.exit_code = process.returncode = os.waitstatus_to_exitcode(status)
-            watched.memory_bytes = usage.ru_maxrss << 10
+        watched.exit_code = process.poll()
     watched.result = json.loads(printed.read_bytes())
     return watched
 
@@ -174,6 +171,15 @@ def _open_files() -> Iterator[tuple[str, str]]:
 def _children(process: Path) -> int:
     """Each thread has a list of its own, of those that it started."""
     return sum(len(_text(thread / "children").split()) for thread in _entries(process / "task"))
+
+
+def _most_memory(process: Path) -> int:
+    """Not from `wait4`: that counts what this process held when it started the other one, too."""
+    for line in _text(process / "status").splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) << 10  # the kernel's kB are KiB
+    return 0
 
 
 def _entries(folder: Path) -> list[Path]:
