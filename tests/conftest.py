@@ -30,6 +30,12 @@ def uvloop_is_warm() -> None:
     uvloop.run(asyncio.sleep(0))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_stays_is_frozen() -> None:
+    """Objects of imported modules are left out of the collection after each test: they are nearly all."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data beside the repository."""
