@@ -99,7 +99,8 @@ class SourceFlags:
         if sum(name is not None for name in named) != 1:
             raise UsageError(
                 "exactly one of --storage, --local-fs-dir and --command-adapter-config is needed",
-                hint="--storage takes s3://bucket/prefix, gs://bucket/prefix, https://host/path and file:///folder",
+                hint="--storage takes s3://bucket/prefix, gs://bucket/prefix, https://host/path and file:///folder; "
+                "a variable such as APTOS_RESTORE_STORAGE counts as its flag",
             )
         wishes = Wishes(self.endpoint_url, self.region, self.path_style or None, self.anonymous or None)
         if self.local_fs_dir is not None:
@@ -233,7 +234,7 @@ source_options = bundle(
         metavar="FILE",
         type=GivenPath(),
         help="The backup behind shell commands, in the Rust tool's YAML. Published configurations are known, "
-        "and their storage is read without a shell.",
+        "and their buckets read without a shell.",
     ),
     option("--no-native", is_flag=True, help="Run the commands of a configuration even where it is known."),
     option(

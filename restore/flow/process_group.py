@@ -114,9 +114,13 @@ class ProcessGroup:
         self.kill_and_reap()
         os.close(self._descriptor)
 
+    def kill(self) -> None:
+        """Kills the group, and waits for nothing."""
+        self._signal(signal.SIGKILL)
+
     def kill_and_reap(self) -> None:
         """Kills the group, and waits for its first process."""
-        self._signal(signal.SIGKILL)
+        self.kill()
         self._process.wait()
         _running.discard(self)
 
@@ -169,6 +173,12 @@ def kill_all() -> None:
     """Kills every group that runs; called when the interpreter ends, however it does, except by a signal."""
     for group in list(_running):
         group.kill_and_reap()
+
+
+def kill_all_nowait() -> None:
+    """Kills every group that runs, and waits for none: a signal's handler might wait for itself."""
+    for group in list(_running):
+        group.kill()
 
 
 # A forked process has the parent's children on its list, and must leave them alone when it ends.

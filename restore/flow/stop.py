@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TypeVar
 
 from restore.errors import EXIT_SECOND_SIGNAL, InterruptedRunError
+from restore.flow.process_group import kill_all_nowait
 
 T = TypeVar("T")
 
@@ -28,8 +29,8 @@ def run(main: Callable[[], Awaitable[T]], *, stopping: Callable[[], object] | No
         stopping: called in the loop at the first signal, before anything has unwound, to tell the user.
 
     Cancellation: the first SIGINT or SIGTERM cancels `main`, once. A second one ends the process at once with
-        130, whatever it does, without unwinding. A `main` that ends in spite of the first, with a result or
-        with an error of its own, ends so.
+        130, whatever it does, without unwinding; its children are killed. A `main` that ends in spite of the
+        first, with a result or with an error of its own, ends so.
 
     Raises:
         InterruptedRunError: a signal cancelled `main`, and everything in it has ended.
@@ -84,6 +85,7 @@ class _Stop:
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
             # No unwinding: the user has decided. What is on disk is resumable at any instruction.
+            kill_all_nowait()
             os._exit(EXIT_SECOND_SIGNAL)
         self.received = signal.Signals(number)
         if self._cancel is not None:

@@ -110,7 +110,6 @@ def _quoted(name: str) -> str:
 
 
 _RULES = Rules(_generation_of, error_of, follow=False)
-_RULES_OF_LISTING = Rules(_generation_of, error_of_listing, follow=False)
 _RULES_OF_PUT = Rules(_generation_of, _error_of_put, follow=False)
 
 
@@ -141,6 +140,7 @@ class GcsOrigin(Origin):
         self._prefix = prefix.strip("/")
         self._client = client
         self._tokens = tokens
+        self._rules_of_listing = Rules(_generation_of, partial(error_of_listing, bucket=bucket), follow=False)
 
     @property
     def identity(self) -> str:
@@ -166,7 +166,7 @@ class GcsOrigin(Origin):
         if token:
             query["pageToken"] = token
         response = await self._request(
-            "GET", self._objects, query, handle=folder, rules=_RULES_OF_LISTING, max_bytes=MAX_PAGE_BYTES
+            "GET", self._objects, query, handle=folder, rules=self._rules_of_listing, max_bytes=MAX_PAGE_BYTES
         )
         return page_of(response.body, prefix=prefix, file=folder)
 

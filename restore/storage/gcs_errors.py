@@ -73,14 +73,17 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, handle: FileH
 
 
 def error_of_listing(
-    status: int, headers: Mapping[str, str], body: bytes, handle: FileHandle
+    status: int, headers: Mapping[str, str], body: bytes, handle: FileHandle, *, bucket: str
 ) -> RestoreError:
     """The error of a listing: what is not there is the bucket, since an empty folder is listed too."""
     error = error_of(status, headers, body, handle)
     if status != 404:
         return error
     return EmptyStorageError(
-        "bucket does not exist", file=handle, found=error.found, hint="check the bucket's name"
+        "bucket does not exist",
+        file=f"gs://{bucket}",
+        found=error.found,
+        hint="check the bucket's name, and the endpoint if it is not Google's",
     )
 
 

@@ -14,7 +14,7 @@ import ctypes
 from deflate import _deflate
 from isal import igzip_lib
 
-from restore.errors import CorruptAnswerError
+from restore.errors import CorruptAnswerError, FormatError
 from restore.storage.base import Piece
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -25,6 +25,11 @@ MOST_EXPANSION = 1032
 
 FEED_BYTES = 64 << 10
 """Given to the stream at once: what it does not take yet it copies."""
+
+SMALL_MEMBER = 1 << 10
+MOST_SMALL_MEMBERS = 10_000
+"""Members with less content than that many bytes; each costs much and brings nothing, and more of them mean no
+good. (A file of that many lines, each packed by itself, passes.)"""
 
 
 def announced_bytes(data: Piece) -> int:
@@ -74,6 +79,8 @@ class Gunzip:
         self._at = 0  # how far the stream has got in it
         self._before = 0  # bytes fed before it
         self._member: igzip_lib.IgzipDecompressor | None = None  # None between members
+        self._member_bytes = 0  # unpacked of it
+        self._small_members = 0
         self._has_ended = False  # a member
 
     def feed(self, data: Piece) -> None:
@@ -86,6 +93,7 @@ class Gunzip:
 
         Raises:
             CorruptAnswerError: what was fed is damaged, or something else follows a member.
+            FormatError: it has more small members than any file needs.
         """
         pieces: list[bytes] = []
         room = most
@@ -110,16 +118,26 @@ class Gunzip:
     def _step(self, room: int) -> bytes:
         if self._member is None:
             self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+            self._member_bytes = 0
         given = self._fed[self._at : self._at + FEED_BYTES] if self._member.needs_input else b""
         self._at += len(given)
         try:
             piece = self._member.decompress(given, room)
         except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub declares an instance
             raise self._damaged("gzip data is damaged", error) from error
+        self._member_bytes += len(piece)
         if self._member.eof:
             self._at -= len(self._member.unused_data)  # the next member's
             self._member = None
             self._has_ended = True
+            self._small_members += self._member_bytes < SMALL_MEMBER
+            if self._small_members > MOST_SMALL_MEMBERS:
+                raise FormatError(
+                    "gzip data is of too many pieces",
+                    file=self._file,
+                    offset=self._before + self._at,
+                    expected=f"{MOST_SMALL_MEMBERS} members below {SMALL_MEMBER} bytes at most",
+                )
         return piece
 
     def _damaged(self, message: str, found: object = None) -> CorruptAnswerError:

@@ -97,6 +97,15 @@ class Body(Protocol):
         """Closes the connection, unless the body was read to its end."""
 
 
+_DENIED_HINT = (
+    "a web server has to give files without a password, and to list their folders (nginx: autoindex on;)"
+)
+
+_REFUSED_HINT = (
+    "asking again cannot help: check the URL and, of a bucket, its endpoint, region and credentials"
+)
+
+
 def etag_of(headers: Mapping[str, str]) -> str | None:
     """The ETag as it was sent."""
     return headers.get("ETag")
@@ -122,7 +131,9 @@ def error_of_status(
     if status in {404, 410}:
         return MissingFileError("file is not there", file=handle, found=found)
     if status in {401, 403}:
-        return AccessDeniedError("storage refuses to give the file", file=handle, found=found)
+        return AccessDeniedError(
+            "storage refuses to give the file", file=handle, found=found, hint=_DENIED_HINT
+        )
     if status in {429, 503}:
         return ThrottledError(
             "storage asks to slow down", retry_after=retry_after(headers), file=handle, found=found
@@ -133,7 +144,9 @@ def error_of_status(
         return CorruptAnswerError("object changed while it was read", file=handle, found=found)
     if status == 416:
         return CorruptAnswerError("object has no such range", file=handle, found=found)
-    return StorageUnavailableError("storage does not do what was asked", file=handle, found=found)
+    return StorageUnavailableError(
+        "storage does not do what was asked", file=handle, found=found, hint=_REFUSED_HINT
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -143,7 +156,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
@@ -223,11 +236,16 @@ def refuse_index(body: Body, handle: FileHandle) -> None:
 
 async def read_at_most(body: Body, size: int) -> bytes:
     """The body, or its beginning: one byte more than `size` at most, which shows that it is longer."""
-    buffer = memoryview(bytearray(size + 1))
-    filled = 0
-    while filled <= size and (count := await body.read_into(buffer[filled:])):
-        filled += count
-    return bytes(buffer[:filled])
+    data = bytearray()
+    filled = wanted = 0
+    while filled == wanted and len(data) <= size:
+        # Not one buffer for all: a listing may have 64 MiB, and has a few KiB.
+        filled, wanted = 0, min(MAX_ERROR_BYTES, size + 1 - len(data))
+        buffer = memoryview(bytearray(wanted))
+        while filled < wanted and (count := await body.read_into(buffer[filled:])):
+            filled += count
+        data += buffer[:filled]
+    return bytes(data)
 
 
 def _range_of(headers: Mapping[str, str], handle: FileHandle) -> tuple[int, int, int]:

@@ -12,8 +12,13 @@ from restore.errors import RestoreError, StorageUnavailableError, TransientStora
 from restore.storage.base import FileHandle
 from restore.storage.http_head import BadHeadError
 
-FAILURES = (aiohttp.ClientError, OSError, EOFError, BadHeadError)
-"""All that they raise."""
+FAILURES = (aiohttp.ClientError, OSError, EOFError, BadHeadError, UnicodeError)
+"""All that they raise; the last one for names of hosts that cannot be, to which a server may have led."""
+
+_MOST_WORDS = 200
+"""Characters of what a library says: it may quote a server at length."""
+
+_CONNECT_HINT = "check host and port, and the way there; a restore continues where it stopped"
 
 
 @contextmanager
@@ -34,8 +39,18 @@ def typed(error: Exception, handle: FileHandle) -> RestoreError:
             )
         case aiohttp.InvalidURL() | aiohttp.TooManyRedirects() | aiohttp.NonHttpUrlRedirectClientError():
             return StorageUnavailableError("server leads nowhere", file=handle, found=type(error).__name__)
+        case UnicodeError():
+            return StorageUnavailableError("name of the server cannot be looked up", file=handle, found=error)
+        case aiohttp.ClientConnectorError():
+            return TransientStorageError(
+                "connection failed",
+                file=handle,
+                found=f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}",
+                hint=_CONNECT_HINT,
+            )
         case TimeoutError():
             return TransientStorageError("server does not answer", file=handle)
         case EOFError():
             return TransientStorageError("connection closed early", file=handle)
-    return TransientStorageError("connection failed", file=handle, found=str(error) or type(error).__name__)
+    found = str(error)[:_MOST_WORDS] or type(error).__name__
+    return TransientStorageError("connection failed", file=handle, found=found)

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from restore.errors import StorageUnavailableError, TransientStorageError
 
-MAX_PAGE_BYTES = 16 << 20
-"""A page has 1,000 names at most, of 1,024 bytes, each of them quoted to three or six: half of this."""
+MAX_PAGE_BYTES = 8 << 20
+"""A page has 1,000 names at most, of 1,024 bytes, each of them quoted to three or six: three quarters of this."""
 
 MAX_PAGES = 1000
 """A million files; nobody has so many, and a server that never comes to the end is noticed."""
+
+MAX_NAMES = 1_000_000
+MAX_CHARACTERS = 128 << 20
+"""Of all names: as many as those pages have, each as long as names of ours can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,19 @@ async def names_of_pages(ask: Callable[[str], Awaitable[Page]], *, folder: str) 
         StorageUnavailableError: there is no end.
     """
     names: dict[str, None] = {}
+    characters = 0
     tokens = {""}
     token = ""
     for _ in range(MAX_PAGES):
         page = await ask(token)
         names |= dict.fromkeys(page.names)
+        characters += sum(map(len, page.names))
+        if len(names) > MAX_NAMES or characters > MAX_CHARACTERS:
+            raise StorageUnavailableError(
+                "listing is too long",
+                file=folder,
+                expected=f"{MAX_NAMES} names of {MAX_CHARACTERS} characters in all",
+            )
         if not page.token:
             return list(names)
         if page.token in tokens:

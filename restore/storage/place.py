@@ -15,6 +15,8 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 BUCKETS: tuple[Scheme, ...] = ("s3", "gs")
 """Those whose first part names a bucket; only they have credentials and an endpoint."""
 
+_FORMS_HINT = "give s3://bucket/prefix, gs://bucket/prefix, https://host/path or file:///folder"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -62,7 +64,7 @@ def parse_place(text: str) -> Place:
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             "storage URL must not hold a name or password",
-            hint="they would show in logs; give credentials in the ways of the storage's own tools",
+            hint="they would show in logs; buckets take the credentials of their own tools, web servers none",
         )
     if parts.query or parts.fragment:
         raise _wrong(text, "has a query or a fragment")
@@ -80,5 +82,4 @@ def parse_place(text: str) -> Place:
 
 
 def _wrong(text: str, found: str) -> UsageError:
-    known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-    return UsageError("storage URL cannot be used", expected=f"one of {known}", found=f"{text} ({found})")
+    return UsageError("storage URL cannot be used", found=f"{text} ({found})", hint=_FORMS_HINT)

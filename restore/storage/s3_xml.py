@@ -11,8 +11,23 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 from restore.errors import TransientStorageError
 
 
+MAX_ELEMENTS = 100_000
+"""Of one answer: the longest page has a tenth, and each takes a hundred bytes in memory for four of its text."""
+
+
 class _Builder(TreeBuilder):
-    """Builds elements; refuses what may declare entities, which could grow without bound."""
+    """Builds elements; refuses what may declare entities, which could grow without bound, and too many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._elements = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> Element:
+        """Called by the parser at the begin of each element."""
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS:
+            raise ParseError("it has too many elements")
+        return super().start(tag, attributes)
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:  # noqa: ARG002
         """Called by the parser before it reads what a DOCTYPE declares."""

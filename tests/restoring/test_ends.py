@@ -161,3 +161,18 @@ def test_a_command_that_hangs_is_given_up_and_its_words_are_told(
     assert answer["message"].startswith("command open_for_read made no progress: file ")
     assert answer["file"].endswith(".chunk")
     assert answer["found"] == "0.5 s without a byte, on stderr: why it hangs"
+
+
+def test_a_second_signal_ends_at_once_and_leaves_no_command(
+    tiny: Published, scene: Scene, tmp_path: Path
+) -> None:
+    hangs = tmp_path / "hangs"
+    flags = commands(tiny, tmp_path, f"trap '' TERM; : > {hangs}; sleep 1000")
+    with running(["verify", *flags, "--concurrent-downloads", "1"], scene) as process:
+        assert process.stderr is not None
+        wait_until(hangs.exists)
+        process.send_signal(signal.SIGINT)
+        assert any(b"a second signal" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        code, _, messages = ended(process)
+    assert code == 130, messages

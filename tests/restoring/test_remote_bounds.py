@@ -45,6 +45,7 @@ MANY = SampleSpec(
 """Chunks of 180 KB: more than twice 64, so that as many are held as may be."""
 
 CHUNKS = r"/state_epoch_.*\.chunk$"
+FIRST_CHUNK = r"/state_epoch_.*/0-\.chunk$"
 
 DOWNLOADS = (1, 4, 16, 64)
 
@@ -142,6 +143,17 @@ def test_connections_and_memory_over_http_keep_to_their_bounds(
     assert AT_REST + 1.5 * downloads <= watched.descriptors <= AT_REST + BESIDE + 2 * files
     assert watched.children == 0
     assert watched.memory_bytes <= most_memory_over_http(one_at_a_time, downloads)
+
+
+def test_the_budget_is_what_keeps_the_memory_over_http_to_its_bound(
+    many: Published, one_at_a_time: Watched, tmp_path: Path
+) -> None:
+    """The first chunk comes last, so that those behind it would all be held."""
+    late, downloads = FaultPlan(latency=2 * HELD_UP_SECONDS, only=FIRST_CHUNK), DOWNLOADS[-1]
+    bounded = over_http(many, tmp_path, late, downloads=downloads, budget=BUDGET)
+    unbounded = over_http(many, tmp_path, late, downloads=downloads, budget=1 << 30)
+    bound = most_memory_over_http(one_at_a_time, downloads)
+    assert bounded.memory_bytes <= bound < unbounded.memory_bytes
 
 
 # Commands

@@ -121,8 +121,9 @@ async def test_an_object_that_the_server_would_unpack_is_read_as_it_is_stored(
 
 async def test_a_bucket_that_does_not_exist_is_named(gcs_endpoint: str, client: HttpClient) -> None:
     origin = GcsOrigin("no-bucket", "", client, tokens=None, endpoint=gcs_endpoint)
-    with pytest.raises(EmptyStorageError, match="bucket"):
+    with pytest.raises(EmptyStorageError) as refusal:
         await list_names(origin, "metadata")
+    assert refusal.value.file == "gs://no-bucket"
 
 
 async def test_the_environment_leads_to_the_emulator(

@@ -134,6 +134,8 @@ async def test_the_status_decides(bench: Bench, status: int, kind: type[RestoreE
     assert (refusal.value.file, refusal.value.found) == (HANDLE, f"status {status}")
     if isinstance(refusal.value, ThrottledError):
         assert refusal.value.retry_after == 7
+    if kind is StorageUnavailableError:
+        assert "asking again cannot help" in refusal.value.hint
 
 
 @pytest.mark.parametrize("status, kind", [row for row in STATUSES if row[0] >= 300])
@@ -258,6 +260,8 @@ async def test_nobody_there_is_an_error_that_may_pass(bench: Bench) -> None:
     with pytest.raises(TransientStorageError) as refusal:
         await origin.head(HANDLE)
     assert refusal.value.file == HANDLE
+    assert f"{refusal.value.found}".startswith(f"{url.removeprefix('http://')}: ")
+    assert "host and port" in refusal.value.hint
     with pytest.raises(TransientStorageError):
         async with origin.get(HANDLE, start=0, length=20, pin=None, fresh=True):
             pass

@@ -201,6 +201,8 @@ async def test_a_listing_that_fails_is_never_an_empty_one(
     assert type(refusal.value) is kind
     if kind is EmptyStorageError:
         assert refusal.value.file == f"{bench.server.url}/backup/metadata/"
+    if kind is AccessDeniedError:  # what nginx says of a folder that it may not list
+        assert "autoindex" in refusal.value.hint
 
 
 class Quiet(SimpleHTTPRequestHandler):

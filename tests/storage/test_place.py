@@ -44,6 +44,7 @@ def test_what_is_no_place_is_refused(url: str) -> None:
         parse_place(url)
     assert refusal.value.exit_code == 2
     assert url in str(refusal.value)
+    assert "file:///folder" in refusal.value.hint
 
 
 @pytest.mark.parametrize("url", ["https://name:secret@host/", "s3://secret@bucket/e1"])
