@@ -99,8 +99,8 @@ class SourceFlags:
         if sum(name is not None for name in named) != 1:
             raise UsageError(
                 "exactly one of --storage, --local-fs-dir and --command-adapter-config is needed",
-                hint="--storage takes s3://bucket/prefix, gs://bucket/prefix, https://host/path and file:///folder; "
-                "a variable such as APTOS_RESTORE_STORAGE counts as its flag",
+                hint="--storage takes s3://bucket/prefix, gs://bucket/prefix, https://host/path and file:///folder"
+                "; a variable such as APTOS_RESTORE_STORAGE counts as its flag",
             )
         wishes = Wishes(self.endpoint_url, self.region, self.path_style or None, self.anonymous or None)
         if self.local_fs_dir is not None:
