@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from restore.cli.legacy import replay_verify
 from restore.cli.output import Answer, Session, print_answer, wants_json
 from restore.errors import (
     EXIT_OK,
+    EXIT_SECOND_SIGNAL,
     AccessDeniedError,
     DiskFullError,
     InterruptedRunError,
@@ -84,11 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=session)
     except Exception as exception:  # noqa: BLE001  the edge: nothing leaves without an exit code
         answer = Answer(error=_typed(exception))
+        if isinstance(answer.error, InterruptedRunError):
+            _end_at_the_next_signal()
     if not isinstance(answer, Answer):
         return EXIT_OK  # --help or --version, printed by click
     seconds = time.monotonic() - started
     print_answer(answer, session, command=command_name(arguments), seconds=seconds)
     return answer.exit_code
+
+
+def _end_at_the_next_signal() -> None:
+    """Lets a second signal end the process as it would have done before: the run's handlers are gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(EXIT_SECOND_SIGNAL))
 
 
 def _open_standard_streams() -> None:

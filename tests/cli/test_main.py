@@ -261,3 +261,13 @@ print({HEAVY!r} & sys.modules.keys(), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert done.stderr == "set()\n"
+
+
+def test_a_second_signal_after_the_run_ends_as_during_it() -> None:
+    script = (
+        "import os, signal, sys; import restore.cli.main as edge\n"
+        "edge.cli.main = lambda *_, **__: (_ for _ in ()).throw(edge.InterruptedRunError('x'))\n"
+        "edge.main([]); os.kill(os.getpid(), signal.SIGTERM); signal.pause()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 130
