@@ -187,6 +187,20 @@ class Child:
         if status := self._group.status:
             raise self._failed(_ending(status))
 
+    def last_words(self) -> str:
+        """What it wrote to stderr last, as the end of an error's sentence."""
+        # Of a program that has ended all is in the pipe; of one that goes on talking this is enough.
+        for _ in range(_LAST_READS):
+            if not self._listen():
+                break
+        text = self._said[-TAIL_BYTES:].decode("utf-8", "backslashreplace").strip()
+        if not text:
+            return ", nothing on stderr"
+        shown = "".join(
+            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+        )
+        return f", on stderr: {'...' if len(self._said) > TAIL_BYTES else ''}{shown}"
+
     async def end(self, grace_seconds: float) -> None:
         """Ends the program and what it has started; for `Children`.
 
@@ -207,12 +221,12 @@ class Child:
             raise StalledError(
                 f"{self._program.name} made no progress",
                 file=self._program.file,
-                found=f"{seconds:g} s without a byte{self._last_words()}",
+                found=f"{seconds:g} s without a byte{self.last_words()}",
             )
 
     def _failed(self, how: str) -> CommandFailedError:
         return CommandFailedError(
-            f"{self._program.name} failed", file=self._program.file, found=how + self._last_words()
+            f"{self._program.name} failed", file=self._program.file, found=how + self.last_words()
         )
 
     def _listen(self) -> bool:
@@ -227,19 +241,6 @@ class Child:
         # One byte more than is shown, to know that there was more.
         del self._said[: -TAIL_BYTES - 1]
         return bool(said)
-
-    def _last_words(self) -> str:
-        # Of a program that has ended all is in the pipe; of one that goes on talking this is enough.
-        for _ in range(_LAST_READS):
-            if not self._listen():
-                break
-        text = self._said[-TAIL_BYTES:].decode("utf-8", "backslashreplace").strip()
-        if not text:
-            return ", nothing on stderr"
-        shown = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-        )
-        return f", on stderr: {'...' if len(self._said) > TAIL_BYTES else ''}{shown}"
 
 
 def _ending(status: int) -> str:

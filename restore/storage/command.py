@@ -123,7 +123,7 @@ class CommandStorage(Storage):
             UsageError: the command printed something else than a name.
         """
         program = self._program("create_backup", file=check_name(name), BACKUP_NAME=name)
-        printed = await self._printed(program, MOST_HANDLE_BYTES)
+        printed, _ = await self._printed(program, MOST_HANDLE_BYTES)
         return check_name(printed.rstrip())
 
     @asynccontextmanager
@@ -144,7 +144,8 @@ class CommandStorage(Storage):
         """Writes one metadata file; see `Storage`."""
         handle = f"{METADATA_FOLDER}/{check_name(name)}"
         # The command overwrites what is there, so whether something is has to be found out before.
-        if handle in await self._list():
+        listed, _ = await self._list()
+        if handle in listed:
             await self._compare(handle, data)
             return handle
         async with self._writing(self._program("save_metadata_line", file=handle, FILE_NAME=name)) as writer:
@@ -159,11 +160,12 @@ class CommandStorage(Storage):
             UnsafePathError: what it printed is no handle.
             CommandFailedError, StalledError: it failed.
         """
-        handles = await self._list()
+        handles, last_words = await self._list()
         if not handles:
             raise EmptyStorageError(
                 "storage lists no metadata files",
                 file=self._config.file,
+                found=f"exit status 0{last_words}",
                 hint="many configurations hide that their lister failed (`||:`): run list_metadata_files by "
                 "hand without it, and check bucket, folder and credentials",
             )
@@ -185,14 +187,16 @@ class CommandStorage(Storage):
             )
         await self._printed(self._program(OPTIONAL, file=handle, FILE_NAME=name), MOST_LISTING_BYTES)
 
-    async def _list(self) -> list[FileHandle]:
+    async def _list(self) -> tuple[list[FileHandle], str]:
+        """What is listed, and the last words of the lister."""
         program = self._program("list_metadata_files", file=f"{METADATA_FOLDER}/")
-        printed = await self._repeating.run(
+        printed, last_words = await self._repeating.run(
             lambda: self._printed(program, MOST_LISTING_BYTES), file=program.file
         )
         lines = (line.removesuffix("\r") for line in printed.split("\n"))
         # What ends in a slash is a folder, or the empty object that some consoles make in its place.
-        return sorted(check_handle(line) for line in lines if line and not line.endswith("/"))
+        handles = sorted(check_handle(line) for line in lines if line and not line.endswith("/"))
+        return handles, last_words
 
     async def _compare(self, handle: FileHandle, data: bytes) -> None:
         try:
@@ -222,11 +226,12 @@ class CommandStorage(Storage):
             yield _CommandWriter(check_handle(printed.rstrip()), child)
             await child.finish()
 
-    async def _printed(self, program: Program, most_bytes: int) -> str:
+    async def _printed(self, program: Program, most_bytes: int) -> tuple[str, str]:
+        """What a program prints that ends well, and its last words."""
         async with self._children.run(program) as child:
             printed = await _print(child, program, most_bytes)
             await child.finish()
-        return printed
+            return printed, child.last_words()
 
     def _program(self, name: str, *, file: str, **parameters: str) -> Program:
         return Program(

@@ -280,6 +280,21 @@ async def test_a_listing_of_nothing_is_no_backup(workshop: Workshop) -> None:
         assert "||:" in refusal.value.hint
 
 
+@pytest.mark.parametrize(
+    ("lister", "found"),
+    [
+        ("(echo AccessDenied >&2; exit 254) ||:", "exit status 0, on stderr: AccessDenied"),
+        ("true", "exit status 0, nothing on stderr"),
+    ],
+)
+async def test_an_empty_listing_tells_the_last_words_of_its_lister(
+    workshop: Workshop, lister: str, found: str
+) -> None:
+    with pytest.raises(EmptyStorageError) as refusal:
+        await workshop.storage({"list_metadata_files": lister}).list_metadata_files()
+    assert refusal.value.found == found
+
+
 async def test_a_listing_of_what_is_no_handle_is_refused(workshop: Workshop) -> None:
     for printed in ("metadata/../../x", "/x", "metadata/\\033[31m", "metadata/\\377"):
         with pytest.raises(UnsafePathError) as refusal:
