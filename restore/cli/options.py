@@ -255,10 +255,10 @@ source_options = bundle(
     ),
     option(
         "--limit-rate",
-        metavar="SIZE|@FILE",
+        metavar="SIZE|off|@FILE",
         callback=parse_limit_rate,
-        help="Bytes received a second at most, such as 80M; or a file that holds such a size, or the word "
-        "off, and may be edited meanwhile.",
+        help="Bytes received a second at most, such as 80M, or off; or a file that holds either, and may be "
+        "edited meanwhile.",
     ),
     option(
         "--command-idle-timeout",

@@ -84,8 +84,12 @@ class LimitRate:
 
 
 def parse_limit_rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> LimitRate | None:
-    """Option callback: `80M`, or `@FILE`."""
+    """Option callback: `80M`, `@FILE`, or the word `off`."""
     if value is None:
+        return None
+    from restore.flow.rate_file import NO_LIMIT
+
+    if value == NO_LIMIT:
         return None
     if value.startswith("@"):
         return LimitRate(None, Path(value[1:]))

@@ -13,7 +13,7 @@ import pytest
 from restore.cli.legacy import ignored_notices
 from restore.cli.main import cli, command_name, main
 from restore.cli.options import ENV_PREFIX, TargetFlags
-from restore.cli.values import MAX_U64
+from restore.cli.values import MAX_U64, LimitRate
 
 BOOTSTRAP = ["bootstrap-db", "--local-fs-dir", "backup"]
 WAYPOINT = "0:6072b68a942aace147e0655c5704beaa255c84a7829baa4e72a500f1516584c4"
@@ -125,6 +125,29 @@ def test_other_sizes_are_refused(text: str, capsys: pytest.CaptureFixture[str]) 
     found = failure(capsys, *BOOTSTRAP, "--dry-run", f"--memory-budget={text}")
     assert found["exit_code"] == 2
     assert f"'--memory-budget': {text!r} is not a size" in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("80M", LimitRate(80 << 20, None)),
+        ("@limit", LimitRate(None, Path("limit"))),
+        ("@off", LimitRate(None, Path("off"))),
+        ("off", None),
+    ],
+)
+def test_a_bandwidth_limit_is_a_size_or_a_file_or_off(
+    text: str, limit: LimitRate | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APTOS_RESTORE_LIMIT_RATE", "1M")  # which off takes away
+    assert parsed(*BOOTSTRAP, "--limit-rate", text)["limit_rate"] == limit
+
+
+@pytest.mark.parametrize("text", ["", "0", "OFF", "none", "offf"])
+def test_other_bandwidth_limits_are_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = failure(capsys, *BOOTSTRAP, "--dry-run", f"--limit-rate={text}")
+    assert found["exit_code"] == 2
+    assert "'--limit-rate': " in found["message"]
 
 
 def test_a_budget_above_the_memory_is_said(capsys: pytest.CaptureFixture[str]) -> None:
