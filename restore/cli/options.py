@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from restore.cli.values import (
     GivenPath,
@@ -220,19 +221,39 @@ bound_options = bundle(
     ),
 )
 
+STORAGES = ("storage", "local_fs_dir", "command_adapter_config")
+"""The options that name a storage, of which a run has one."""
+
+
+def _displaced(ctx: click.Context, param: click.Parameter, value: T) -> T | None:
+    """Option callback: a storage in a variable gives way to another one on the command line."""
+    # What the command line holds is looked at before what it does not, so its sources are known here.
+    given = {ctx.get_parameter_source(name) for name in STORAGES}
+    is_variable = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+    return None if is_variable and ParameterSource.COMMANDLINE in given else value
+
+
 source_options = bundle(
     "source",
     SourceFlags,
     option(
         "--storage",
         metavar="URL",
+        callback=_displaced,
         help="Where the backup is: s3://bucket/prefix, gs://bucket/prefix, https://host/path or file:///folder.",
     ),
-    option("--local-fs-dir", metavar="DIR", type=GivenPath(), help="Folder of the backup."),
+    option(
+        "--local-fs-dir",
+        metavar="DIR",
+        type=GivenPath(),
+        callback=_displaced,
+        help="Folder of the backup.",
+    ),
     option(
         "--command-adapter-config",
         metavar="FILE",
         type=GivenPath(),
+        callback=_displaced,
         help="The backup behind shell commands, in the Rust tool's YAML. Published configurations are known, "
         "and their buckets read without a shell.",
     ),

@@ -24,7 +24,7 @@ COMMANDS_INTRO = """# The command line
 This page is made from the code (`python -m tests.cli.manual`).
 
 - Every flag is also an environment variable: `--target-db-dir` is `APTOS_RESTORE_TARGET_DB_DIR`. The command
-  line wins.
+  line wins; a storage named there displaces one of any kind in a variable.
 - The result goes to stdout, everything else to stderr. With `--output json` stdout is one JSON object on one
   line and nothing else, also for errors; only `--help` and `--version` print text.
 - Sizes are binary: `2G`, `2GB` and `2GiB` are all 2 · 1024³ bytes.

@@ -102,6 +102,37 @@ def test_variables_are_read_and_the_command_line_wins(monkeypatch: pytest.Monkey
     assert values["memory_budget"] == 1 << 30
 
 
+STORAGES = {
+    "storage": ("--storage", "s3://bucket"),
+    "local_fs_dir": ("--local-fs-dir", "folder"),
+    "command_adapter_config": ("--command-adapter-config", "config.yaml"),
+}
+
+
+@pytest.mark.parametrize("given", STORAGES)
+@pytest.mark.parametrize("variable", STORAGES)
+def test_a_storage_on_the_command_line_displaces_one_in_a_variable(
+    given: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENV_PREFIX + variable.upper(), "of-the-environment")
+    values = parsed("bootstrap-db", "--dry-run", *STORAGES[given])
+    named = {name: str(values[name]) for name in STORAGES if values[name] is not None}
+    assert named == {given: STORAGES[given][1]}
+
+
+@pytest.mark.parametrize("second", ["storage", "command_adapter_config"])
+@pytest.mark.parametrize("source", ["command line", "variables"])
+def test_two_storages_at_one_place_are_refused(
+    second: str, source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*STORAGES["local_fs_dir"], *STORAGES[second]] if source == "command line" else []
+    if source == "variables":
+        for name in ("local_fs_dir", second):
+            monkeypatch.setenv(ENV_PREFIX + name.upper(), STORAGES[name][1])
+    found = failure(capsys, "bootstrap-db", "--dry-run", "--trust-genesis", *arguments)
+    assert found["message"].startswith("exactly one of --storage")
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [
