@@ -1,11 +1,13 @@
 """The index of a folder, as web servers show it: JSON (nginx if told to, Caddy if asked), or a page of links.
 
-A page that is no index is an error: a listing that failed must never look like an empty one.
+A page that is no index is an error: a listing that failed must never look like an empty one. Pages are
+searched for tags, not parsed as a browser would: a page may be made to keep a real parser busy for hours.
 """
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
+import re
+from html import unescape
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -14,6 +16,11 @@ from restore.errors import StorageUnavailableError, TransientStorageError
 
 _TITLES = ("index of", "directory listing")
 """How the pages of nginx, Apache, lighttpd and Python's own server begin."""
+
+_TAG = re.compile(r"<(?P<name>/?[a-z][a-z0-9]*)(?P<attributes>[^<>]*)>(?P<text>[^<]*)", re.IGNORECASE)
+"""A tag, and the text behind it; each character is looked at once or twice, whatever the page."""
+
+_LINK = re.compile(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""", re.IGNORECASE)
 
 
 class _Entry(msgspec.Struct):
@@ -42,59 +49,35 @@ def parse_html_index(text: str, *, file: str) -> list[str]:
         StorageUnavailableError: it is no index.
         TransientStorageError: it was cut short.
     """
-    page = _Page()
-    page.feed(text)
-    page.close()
-    if not page.is_index:
+    headings, names, is_whole = [], [], False
+    for tag in _TAG.finditer(text):
+        match tag["name"].lower():
+            case "title" | "h1":
+                headings.append(tag["text"])
+            case "a" if link := _LINK.search(tag["attributes"]):
+                names.append(_file_name(link[1] or link[2] or link[3] or ""))
+            case "/html":
+                is_whole = True
+    if not any(title in heading.lower() for heading in headings for title in _TITLES):
         raise StorageUnavailableError(
             "server does not list its folders",
             file=file,
             expected="an index page",
-            found=repr(page.heading[:80]),
+            found=repr("".join(headings)[:80]),
             hint="switch the listing of folders on (nginx: autoindex on; autoindex_format json;)",
         )
-    if not page.is_whole:
+    if not is_whole:
         raise TransientStorageError("index of the folder was cut short", file=file)
-    return [name for link in page.links if (name := _file_name(link)) is not None]
+    return [name for name in names if name]
 
 
-def _file_name(link: str) -> str | None:
+def _file_name(link: str) -> str:
+    """The name of the file that a link leads to; empty if that is none of the folder."""
     try:
-        parts = urlsplit(link)
-    except ValueError:  # no URL at all
-        return None
+        parts = urlsplit(unescape(link))
+    except ValueError:  # no URL at all, or a character of a number that has thousands of digits
+        return ""
     name = unquote(parts.path).removeprefix("./")
-    if parts.scheme or parts.netloc or parts.query or not name or "/" in name or name in {".", ".."}:
-        return None  # another place, another order of the same page, or a folder
+    if parts.scheme or parts.netloc or parts.query or "/" in name or name in {".", ".."}:
+        return ""  # another place, another order of the same page, or a folder
     return name
-
-
-class _Page(HTMLParser):
-    """Collects the links of a page, and what it calls itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.heading = ""
-        self.is_whole = False
-        self._in_heading = False
-
-    @property
-    def is_index(self) -> bool:
-        """Whether its title or first heading says so."""
-        return any(title in self.heading.lower() for title in _TITLES)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes a link, or the begin of a heading."""
-        self._in_heading = tag in {"title", "h1"}
-        self.links += [value for name, value in attrs if tag == "a" and name == "href" and value]
-
-    def handle_data(self, data: str) -> None:
-        """Notes a heading."""
-        if self._in_heading:
-            self.heading += data
-
-    def handle_endtag(self, tag: str) -> None:
-        """Notes the end of a heading, and of the page."""
-        self._in_heading = False
-        self.is_whole = self.is_whole or tag == "html"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from restore.errors import StorageUnavailableError, TransientStorageError
 
 MAX_PAGE_BYTES = 8 << 20
-"""A page has 1,000 names at most, of 1,024 bytes, each of them quoted to three or six: three quarters of this."""
+"""A page has 1,000 names at most, of 1,024 bytes, each quoted to three or six: three quarters of this."""
 
 MAX_PAGES = 1000
 """A million files; nobody has so many, and a server that never comes to the end is noticed."""

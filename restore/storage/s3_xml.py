@@ -10,9 +10,8 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from restore.errors import TransientStorageError
 
-
 MAX_ELEMENTS = 100_000
-"""Of one answer: the longest page has a tenth, and each takes a hundred bytes in memory for four of its text."""
+"""Of one answer: the longest page has a tenth of it, and each takes far more memory than its text."""
 
 
 class _Builder(TreeBuilder):

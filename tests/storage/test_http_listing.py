@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -147,6 +149,36 @@ def test_a_page_that_is_no_index_is_no_empty_one(page: str) -> None:
         parse_html_index(page, file="metadata")
     assert type(refusal.value) is StorageUnavailableError
     assert "autoindex" in str(refusal.value.hint)
+
+
+@pytest.mark.parametrize(
+    "filler",
+    [
+        "<!",
+        "<a ",
+        "<a b='",
+        "<h1>a<!-- -->",
+        "&#",
+        "</script",
+        '<a href="',
+        "<a  href",
+        "<a href = ",
+        "<>",
+        "a>",
+    ],
+)
+def test_a_page_that_is_made_to_keep_a_parser_busy_does_not(filler: str) -> None:
+    """A second is hundreds of times what this takes, and a hundredth of what a parser took."""
+    page = f"<html><title>Index of /</title><a href='a'>a</a>{filler * (1_000_000 // len(filler))}</html>"
+    began = time.process_time()
+    with suppress(RestoreError):
+        assert parse_html_index(page, file="metadata")[0] == "a"
+    assert time.process_time() - began < 1
+
+
+def test_a_character_with_thousands_of_digits_is_none() -> None:
+    page = f"<html><title>Index of /</title><a href='&#{'9' * 5000};'>x</a><a href='a'>a</a></html>"
+    assert parse_html_index(page, file="metadata") == ["a"]
 
 
 class Bench:

@@ -13,7 +13,7 @@ from restore.errors import (
     ThrottledError,
     TransientStorageError,
 )
-from restore.storage import paging
+from restore.storage import paging, s3_xml
 from tests.storage.listing import list_names
 from tests.storage.s3_script import Bench, bench, failed
 from tests.storage.scripted_http import Reply, reply
@@ -132,6 +132,33 @@ async def test_a_listing_has_an_end(bench: Bench, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(StorageUnavailableError, match="does not end") as refusal:
         await list_names(bench.origin, "metadata")
     assert type(refusal.value) is StorageUnavailableError
+
+
+@pytest.mark.parametrize("bound", ["MAX_NAMES", "MAX_CHARACTERS"])
+async def test_all_names_together_have_a_bound(
+    bench: Bench, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, bound, 4)
+    pages = page(key("a"), key("b"), token="1"), page(key("c"), key("d"))
+    bench.answers(*pages)
+    assert len(await list_names(bench.origin, "metadata")) == 4
+    bench.answers(pages[0], page(key("c"), key("d"), key("e")))
+    with pytest.raises(StorageUnavailableError, match="too long") as refusal:
+        await list_names(bench.origin, "metadata")
+    assert type(refusal.value) is StorageUnavailableError
+
+
+async def test_a_page_of_nothing_but_elements_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = page(key("a"), key("b"))
+    monkeypatch.setattr(s3_xml, "MAX_ELEMENTS", names.pieces[0].count(b"</") + names.pieces[0].count(b"/>"))
+    bench.answers(names)
+    assert len(await list_names(bench.origin, "metadata")) == 2
+    bench.answers(page(key("a"), key("b"), key("c")))
+    with pytest.raises(TransientStorageError) as refusal:
+        await list_names(bench.origin, "metadata")
+    assert "too many elements" in str(refusal.value.found)
 
 
 async def test_a_page_has_a_bound(bench: Bench) -> None:
