@@ -28,8 +28,8 @@ FEED_BYTES = 64 << 10
 
 SMALL_MEMBER = 1 << 10
 MOST_SMALL_MEMBERS = 10_000
-"""Members with less content than that many bytes; each costs much and brings nothing, and more of them mean no
-good. (A file of that many lines, each packed by itself, passes.)"""
+"""Members with less content than that many bytes: each costs much and brings little, so that a file of
+nothing else would keep a thread busy for minutes."""
 
 
 def announced_bytes(data: Piece) -> int:

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore.errors import CorruptAnswerError
-from restore.storage.gunzip import FEED_BYTES, Gunzip, announced_bytes, unpack_whole
+from restore.errors import CorruptAnswerError, FormatError
+from restore.storage.gunzip import (
+    FEED_BYTES,
+    MOST_SMALL_MEMBERS,
+    SMALL_MEMBER,
+    Gunzip,
+    announced_bytes,
+    unpack_whole,
+)
 
 MIXED = random.Random(1).randbytes(50_000) + bytes(3_000_000) + b"words " * 20_000
 
@@ -31,7 +38,8 @@ def stream(packed: bytes, *, step: int = 1 << 20, most: int = 1 << 20) -> bytes:
 
 def whole(packed: bytes) -> bytes | None:
     """Unpacks in one go, or declines."""
-    place = memoryview(bytearray(announced_bytes(packed) if len(packed) < 1 << 30 else 0))
+    announced = announced_bytes(packed)  # whatever the last bytes are, where they are no trailer
+    place = memoryview(bytearray(announced if announced < 1 << 24 else 0))
     return bytes(place) if unpack_whole(memoryview(bytearray(packed)), place) else None
 
 
@@ -61,6 +69,20 @@ def test_members_follow_each_other(parts: list[bytes], step: int, most: int) -> 
     packed = b"".join(map(gzip.compress, parts))
     assert stream(packed, step=step, most=most) == b"".join(parts)
     assert whole(packed) in {None, b"".join(parts)}
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * (SMALL_MEMBER - 1)], ids=len)
+def test_a_file_of_tiny_members_is_refused(data: bytes) -> None:
+    member = gzip.compress(data, mtime=0)
+    assert stream(member * MOST_SMALL_MEMBERS) == data * MOST_SMALL_MEMBERS
+    with pytest.raises(FormatError) as refusal:
+        stream(member * (MOST_SMALL_MEMBERS + 1))
+    assert refusal.value.offset == len(member) * (MOST_SMALL_MEMBERS + 1)
+
+
+def test_members_that_bring_something_are_not_counted() -> None:
+    data = b"x" * SMALL_MEMBER
+    assert stream(gzip.compress(data) * (MOST_SMALL_MEMBERS + 1)) == data * (MOST_SMALL_MEMBERS + 1)
 
 
 def test_two_equal_members_are_not_taken_for_one() -> None:
