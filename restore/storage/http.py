@@ -7,12 +7,13 @@ requests, writing, proxies, redirects, and answers whose length is not told.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -39,7 +40,8 @@ from restore.storage.http_pool import CONNECT_SECONDS, Connections
 from restore.storage.origin import Answer
 
 IDLE_SECONDS = 30.0
-"""A small request whose answer stops for so long is tried anew; parts of files are watched by their race."""
+"""A small request is tried anew if it takes so long for what is read or sent of it at once (64 KiB) and is
+not over; parts of files are watched by their race."""
 
 MAX_REDIRECTS = 5
 
@@ -142,42 +144,56 @@ class HttpClient:
         handle: FileHandle,
         rules: Rules,
         headers: Mapping[str, str] | None = None,
-        data: Any = None,
+        body: Callable[[Callable[[], None]], aiohttp.Payload] | None = None,
         max_bytes: int = MAX_ERROR_BYTES,
     ) -> Response:
         """A small request and its whole answer.
 
+        Args:
+            method: of the request.
+            url: of the request.
+            handle: the object, for errors.
+            rules: what the server's answers mean.
+            headers: of the request.
+            body: makes the body of the request, of what is to be called as it is sent.
+            max_bytes: of an answer that is none of an error.
+
         Raises:
             RestoreError: a status that is not 2xx, as the table of `http_answers.py` says.
             StorageUnavailableError: a body longer than `max_bytes`.
-            TransientStorageError: the connection failed, or nothing came for `IDLE_SECONDS`.
+            TransientStorageError: the connection failed, or did not move for `IDLE_SECONDS`.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=IDLE_SECONDS)
+        loop = asyncio.get_running_loop()
         self.count(1)
         try:
             with failures(handle):
-                async with self._pooled.request(
-                    method,
-                    url,
-                    headers=headers,
-                    data=data,
-                    allow_redirects=rules.follow,
-                    max_redirects=MAX_REDIRECTS,
-                    timeout=timeout,
-                    proxy=self._proxy_for(url),
-                    ssl=self._encryption_of(url),
-                ) as response:
-                    answer = _OrdinaryBody(response)
-                    refuse_index(answer, handle)
-                    is_good = 200 <= response.status < 300
-                    body = await read_at_most(answer, max_bytes if is_good else MAX_ERROR_BYTES)
+                async with asyncio.timeout(IDLE_SECONDS) as watch:
+
+                    def moved() -> None:
+                        watch.reschedule(loop.time() + IDLE_SECONDS)
+
+                    async with self._pooled.request(
+                        method,
+                        url,
+                        headers=headers,
+                        data=None if body is None else body(moved),
+                        allow_redirects=rules.follow,
+                        max_redirects=MAX_REDIRECTS,
+                        proxy=self._proxy_for(url),
+                        ssl=self._encryption_of(url),
+                    ) as response:
+                        answer = _OrdinaryBody(response)
+                        refuse_index(answer, handle)
+                        is_good = 200 <= response.status < 300
+                        most = max_bytes if is_good else MAX_ERROR_BYTES
+                        answered = await read_at_most(answer, most, moved=moved)
             if not is_good:
-                raise rules.error_of(response.status, response.headers, body, handle)
-            if len(body) > max_bytes:
+                raise rules.error_of(response.status, response.headers, answered, handle)
+            if len(answered) > max_bytes:
                 raise StorageUnavailableError(
                     "answer is too long", file=handle, expected=f"{max_bytes} bytes at most"
                 )
-            return Response(response.status, response.headers, body)
+            return Response(response.status, response.headers, answered)
         finally:
             self.count(-1)
 
@@ -209,7 +225,9 @@ class HttpClient:
         host = url.host
         if host not in self._proxies:
             proxies = {} if host is None or proxy_bypass(host) else getproxies()
-            self._proxies[host] = proxies.get(url.scheme)
+            proxy = proxies.get(url.scheme)
+            # Without a scheme, as curl takes it too.
+            self._proxies[host] = proxy if proxy is None or "://" in proxy else f"http://{proxy}"
         return self._proxies[host]
 
 

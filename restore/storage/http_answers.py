@@ -234,8 +234,14 @@ def refuse_index(body: Body, handle: FileHandle) -> None:
         raise MissingFileError("file is not there", file=handle, found="a folder")
 
 
-async def read_at_most(body: Body, size: int) -> bytes:
-    """The body, or its beginning: one byte more than `size` at most, which shows that it is longer."""
+async def read_at_most(body: Body, size: int, *, moved: Callable[[], object] = lambda: None) -> bytes:
+    """The body, or its beginning: one byte more than `size` at most, which shows that it is longer.
+
+    Args:
+        body: the answer.
+        size: bytes of it.
+        moved: called with each `MAX_ERROR_BYTES` that have come.
+    """
     data = bytearray()
     filled = wanted = 0
     while filled == wanted and len(data) <= size:
@@ -245,6 +251,7 @@ async def read_at_most(body: Body, size: int) -> bytes:
         while filled < wanted and (count := await body.read_into(buffer[filled:])):
             filled += count
         data += buffer[:filled]
+        moved()
     return bytes(data)
 
 

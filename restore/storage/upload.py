@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import IO
 
@@ -11,12 +10,11 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from restore.storage.base import FileHandle
-from restore.storage.http import IDLE_SECONDS, HttpClient, Response
+from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import Rules
-from restore.storage.http_failures import failures
 
 _SENT_BYTES = 64 << 10
-"""Sent at once: slower than this in `IDLE_SECONDS` is no link to send a backup over."""
+"""Sent at once: slower than this in `http.IDLE_SECONDS` is no link to send a backup over."""
 
 
 async def upload(
@@ -46,20 +44,20 @@ async def upload(
 
     Raises:
         RestoreError: as `HttpClient.request`.
-        TransientStorageError: the body does not move.
 
     Bounds: `_SENT_BYTES` of the body in memory.
     """
-    loop = asyncio.get_running_loop()
-    with failures(handle):
-        async with asyncio.timeout(IDLE_SECONDS) as watch:
-            body: aiohttp.Payload = _Body(source, size, lambda: watch.reschedule(loop.time() + IDLE_SECONDS))
-            if description is not None:
-                parts = aiohttp.MultipartWriter("related")
-                parts.append_json(description)
-                parts.append_payload(body)
-                body = parts
-            return await client.request(method, url, handle=handle, rules=rules, headers=headers, data=body)
+
+    def body(moved: Callable[[], None]) -> aiohttp.Payload:
+        content = _Body(source, size, moved)
+        if description is None:
+            return content
+        parts = aiohttp.MultipartWriter("related")
+        parts.append_json(description)
+        parts.append_payload(content)
+        return parts
+
+    return await client.request(method, url, handle=handle, rules=rules, headers=headers, body=body)
 
 
 class _Body(aiohttp.Payload):

@@ -12,7 +12,7 @@ from yarl import URL
 
 from restore.errors import AccessDeniedError, TransientStorageError
 from restore.report.events import silent
-from restore.storage import upload as module
+from restore.storage import http
 from restore.storage.http import HttpClient
 from restore.storage.http_answers import Rules, error_of_status, etag_of
 from restore.storage.upload import upload
@@ -78,7 +78,7 @@ async def test_a_body_begins_where_the_file_stands_and_is_as_long_as_told(client
 async def test_a_server_that_takes_nothing_is_given_up(
     client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.2)
     async with silent_server() as url:
         source = io.BytesIO(bytes(LARGE))
         with pytest.raises(TransientStorageError, match="does not answer"):
@@ -89,7 +89,7 @@ async def test_a_server_that_takes_nothing_is_given_up(
 async def test_a_server_that_never_answers_is_given_up(
     client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.2)
     async with ScriptedServer([Reply([], end="wait")]) as server:
         with pytest.raises(TransientStorageError, match="does not answer"):
             await put(client, server.url, io.BytesIO(b"data"), 4)
@@ -98,7 +98,7 @@ async def test_a_server_that_never_answers_is_given_up(
 async def test_a_body_shorter_than_told_is_given_up(
     client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(http, "IDLE_SECONDS", 0.2)
     async with ScriptedServer([reply(200)]) as server:
         with pytest.raises(TransientStorageError):
             await put(client, server.url, io.BytesIO(b"dat"), 4)
