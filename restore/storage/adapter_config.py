@@ -33,6 +33,9 @@ from restore.errors import UsageError
 REQUIRED = ("create_backup", "create_for_write", "open_for_read", "save_metadata_line", "list_metadata_files")
 OPTIONAL = "backup_metadata_file"
 
+_IMPOSSIBLE = re.compile(r"[\0\ud800-\udfff]")
+"""Characters that no variable and no command can have."""
+
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 PARAMETERS = {"BACKUP_NAME", "BACKUP_HANDLE", "FILE_NAME", "FILE_HANDLE"}
@@ -137,7 +140,7 @@ def _required(entries: _Entries, name: str, place: str, file: str) -> yaml.Node:
 
 
 def _text(node: yaml.Node, place: str, file: str) -> str:
-    if not isinstance(node, yaml.ScalarNode) or node.tag == _NULL or "\0" in node.value:
+    if not isinstance(node, yaml.ScalarNode) or node.tag == _NULL or _IMPOSSIBLE.search(node.value):
         raise _wrong(place, "text", node, file)
     return str(node.value)
 

@@ -35,6 +35,7 @@ from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted
 from restore.storage.origin import Answer, Origin, Pin, file_exists
 from restore.storage.paging import MAX_PAGE_BYTES, Page
+from restore.storage.place import check_endpoint
 from restore.storage.upload import upload
 
 ENDPOINT = "https://storage.googleapis.com"
@@ -122,6 +123,9 @@ class GcsOrigin(Origin):
         client: makes the requests.
         tokens: in whose name; None for nobody's.
         endpoint: URL of the storage; None for Google's.
+
+    Raises:
+        UsageError: the endpoint is no URL of a storage.
     """
 
     def __init__(
@@ -133,8 +137,8 @@ class GcsOrigin(Origin):
         tokens: Tokens | None,
         endpoint: str | None = None,
     ) -> None:
-        self._place = f"gs://{bucket}" if endpoint is None else f"{endpoint.rstrip('/')}/{bucket}"
-        self._endpoint = (endpoint or ENDPOINT).rstrip("/")
+        self._endpoint = f"{check_endpoint(ENDPOINT if endpoint is None else endpoint)}".rstrip("/")
+        self._place = f"gs://{bucket}" if endpoint is None else f"{self._endpoint}/{bucket}"
         self._bucket = _quoted(bucket)
         self._objects = f"{self._endpoint}/storage/v1/b/{self._bucket}/o"
         self._prefix = prefix.strip("/")

@@ -18,10 +18,13 @@ from restore.storage.buffers import Buffers
 from restore.storage.gzipped import Gzipped
 from restore.storage.local import LocalFs
 from restore.storage.origin import Origin
-from restore.storage.place import BUCKETS, Place, parse_place
+from restore.storage.place import BUCKETS, Place, check_endpoint, parse_place
 
 Source: TypeAlias = Place | AdapterConfig
 """What a storage is opened from."""
+
+MAX_CONFIG_BYTES = 1 << 20
+"""Six commands for bash have no more; a device, or a database named by mistake, has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,12 @@ class Wishes:
         """`place` as wished.
 
         Raises:
-            UsageError: what is wished has no meaning there.
+            UsageError: what is wished has no meaning there, or the endpoint is no URL.
         """
         if self == Wishes():
             return place
+        if self.endpoint is not None:
+            check_endpoint(self.endpoint)  # an empty one too: it would mean the cloud
         buckets_only = place.scheme not in BUCKETS
         s3_only = place.scheme != "s3" and (self.region is not None or self.path_style is not None)
         if buckets_only or s3_only:
@@ -110,11 +115,7 @@ def source_of_config(
     Raises:
         UsageError: it cannot be read, or the wishes have no meaning for commands.
     """
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        found = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError("adapter configuration cannot be read", file=str(file), found=found) from error
+    text = _read_config(file)
     from restore.storage.recognise import recognise
 
     config = parse_adapter_config(text, file=str(file))
@@ -128,6 +129,21 @@ def source_of_config(
             hint="name the place with --storage, or set what its programs read",
         )
     return config
+
+
+def _read_config(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_CONFIG_BYTES + 1)
+        text = data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        found = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError("adapter configuration cannot be read", file=str(file), found=found) from error
+    if len(data) > MAX_CONFIG_BYTES:
+        raise UsageError(
+            "adapter configuration is too long", file=str(file), expected=f"{MAX_CONFIG_BYTES} bytes at most"
+        )
+    return text
 
 
 @asynccontextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+
+from yarl import URL
 
 from restore.errors import UsageError
 
@@ -14,6 +17,11 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 BUCKETS: tuple[Scheme, ...] = ("s3", "gs")
 """Those whose first part names a bucket; only they have credentials and an endpoint."""
+
+_BUCKET = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+
+_UNQUOTED = "/%:@!$&'()*+,;=~"
+"""Characters of a path that are left as they are; a percent sign begins one that is quoted."""
 
 _FORMS_HINT = "give s3://bucket/prefix, gs://bucket/prefix, https://host/path or file:///folder"
 
@@ -68,17 +76,56 @@ def parse_place(text: str) -> Place:
         )
     if parts.query or parts.fragment:
         raise _wrong(text, "has a query or a fragment")
+    if not text.isprintable():
+        raise _wrong(ascii(text), "has characters that cannot be")
     if scheme == "file":
-        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        folder = unquote(parts.path)
+        if parts.netloc not in {"", "localhost"} or not folder.startswith("/") or "\0" in folder:
             raise _wrong(text, "no absolute folder")
-        return Place(scheme, "", unquote(parts.path))
+        return Place(scheme, "", folder)
     if not parts.netloc:
         raise _wrong(text, "no bucket" if scheme in BUCKETS else "no host")
     # Behind a bucket stands a key, letter by letter; behind a host a path as the server reads it.
     prefix = text.split("://", 1)[1].partition("/")[2]
-    if scheme in BUCKETS and "//" in prefix.strip("/"):
+    if scheme not in BUCKETS:
+        if not _is_host(parts.hostname or ""):
+            raise _wrong(text, "no name of a host")
+        return Place(scheme, parts.netloc, quote(prefix, safe=_UNQUOTED).strip("/"))
+    if not _BUCKET.fullmatch(parts.netloc):
+        raise _wrong(text, "no name of a bucket")
+    if "//" in prefix.strip("/"):
         raise _wrong(text, "has an empty part")
     return Place(scheme, parts.netloc, prefix.strip("/"))
+
+
+def check_endpoint(text: str) -> URL:
+    """The URL of a service that holds buckets.
+
+    Raises:
+        UsageError: it is none, or has parts that an endpoint cannot have.
+    """
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise UsageError("endpoint is no URL of a storage", found=error) from error
+    if url.user or url.password:
+        raise UsageError(
+            "endpoint must not hold a name or password",
+            hint="they would show in logs; give credentials in the ways of the storage's own tools",
+        )
+    host = url.raw_host or ""
+    if url.scheme not in {"http", "https"} or not _is_host(host) or url.query_string or url.fragment:
+        raise UsageError("endpoint is no URL of a storage", expected="https://host", found=text)
+    return url
+
+
+def _is_host(name: str) -> bool:
+    """Whether a name can be looked up: in ASCII, and no part of it empty or too long."""
+    try:
+        name.encode("idna").decode("idna")
+    except UnicodeError:
+        return False
+    return name != "" and name.isascii()
 
 
 def _wrong(text: str, found: str) -> UsageError:

@@ -6,18 +6,23 @@ one is told the right one, by a redirect or by AuthorizationHeaderMalformed; it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from yarl import URL
 
 from restore.errors import RestoreError, StorageUnavailableError, TransientStorageError, UsageError
 from restore.storage.base import FileHandle
+from restore.storage.place import check_endpoint
 from restore.storage.s3_errors import code_of, region_of
 
 DEFAULT_REGION = "us-east-1"
 """Amazon's first, which knows where all other buckets are; other storages take it as the name of theirs."""
 
 _REDIRECTS = frozenset({301, 307, 308})
+
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""It becomes a part of hosts and of headers."""
 
 _MALFORMED = frozenset({"AuthorizationHeaderMalformed", ""})
 """Codes of a 400 that tells a region; a HEAD is answered without one."""
@@ -37,14 +42,16 @@ class Address:
         url: the bucket's, without a slash at its end.
 
     Raises:
-        UsageError: the endpoint is no URL of a storage.
+        UsageError: the endpoint is no URL of a storage, or the region no name of one.
     """
 
     def __init__(self, bucket: str, *, endpoint: str | None, region: str, path_style: bool) -> None:
         self.bucket = bucket
-        self.endpoint = None if endpoint is None else _checked(endpoint)
+        self.endpoint = None if endpoint is None else check_endpoint(endpoint)
         self.path_style = path_style
         self._has_moved = False
+        if not _REGION.fullmatch(region):
+            raise UsageError("region cannot be used", expected="letters, digits and hyphens", found=region)
         self._set(region)
 
     @property
@@ -61,7 +68,8 @@ class Address:
         """
         region = headers.get("x-amz-bucket-region") or region_of(body)
         is_redirect = status in _REDIRECTS
-        if not region or not (is_redirect or (status == 400 and code_of(body) in _MALFORMED)):
+        tells_region = is_redirect or (status == 400 and code_of(body) in _MALFORMED)
+        if not (tells_region and _REGION.fullmatch(region)):
             return None
         if region == self.region and not self._has_moved:
             return None
@@ -84,18 +92,3 @@ class Address:
             self.url = f"{base}".rstrip("/") + f"/{self.bucket}"
         else:
             self.url = f"{base.with_host(f'{self.bucket}.{base.host}')}".rstrip("/")
-
-
-def _checked(endpoint: str) -> URL:
-    try:
-        url = URL(endpoint)
-    except ValueError as error:
-        raise UsageError("endpoint is no URL of a storage", found=error) from error
-    if url.user or url.password:
-        raise UsageError(
-            "endpoint must not hold a name or password",
-            hint="they would show in logs; give credentials in the ways of the storage's own tools",
-        )
-    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-        raise UsageError("endpoint is no URL of a storage", expected="https://host", found=endpoint)
-    return url

@@ -137,6 +137,12 @@ def test_a_key_of_another_kind_is_named_with_its_line(text: str, expected: str, 
     assert (refusal.expected, refusal.found) == (expected, found)
 
 
+@pytest.mark.parametrize("character", ["\\0", "\\ud800", "\\udfff"])
+def test_a_character_that_no_variable_can_have_is_refused(character: str) -> None:
+    refusal = refusal_of(TEXT.replace("[]", f'[{{key: A, value: "{character}"}}]'))
+    assert refusal.expected == "text at env_vars[0].value"
+
+
 def test_a_long_value_is_not_shown_whole() -> None:
     refusal = refusal_of(TEXT.replace("[]", "x" * 1000))
     assert refusal.found is not None

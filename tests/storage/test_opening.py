@@ -89,7 +89,7 @@ def test_a_known_configuration_is_a_place_unless_that_is_not_wanted(tmp_path: Pa
 def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe")
-    for file in (tmp_path / "absent", tmp_path, binary):
+    for file in (tmp_path / "absent", tmp_path, binary, Path("/dev/zero")):
         with pytest.raises(UsageError) as refusal:
             source_of_config(file, Wishes(), native=True, environment={})
         assert refusal.value.file == str(file)

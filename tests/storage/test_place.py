@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from restore.errors import UsageError
-from restore.storage.place import Place, parse_place
+from restore.storage.place import Place, check_endpoint, parse_place
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,8 @@ def test_a_url_names_a_place(url: str, place: Place) -> None:
         "", "bucket/prefix", "/some/folder", "ftp://host/path", "s3:/bucket", "s3://", "s3:///prefix", "gs://",
         "https://", "https:///path", "http://host:port/", "http://host:99999/", "http://[::1/", "file://host/folder",
         "file:folder", "file://", "s3://bucket/a//b", "gs://bucket//b/c//d", "https://host/path?query", "https://host/#part",
-        "s3://bucket/prefix?versionId=1",
+        "s3://bucket/prefix?versionId=1", "s3://some bucket/e1", "s3://bucket:99/e1", "s3://a..b/e1", "gs://../e1",
+        "https://a..b/", f"https://{'a' * 64}/", "https://\u00fc.example/", "https://xn--/", "file:///some/%00",
     ],
 )  # fmt: skip
 def test_what_is_no_place_is_refused(url: str) -> None:
@@ -45,6 +46,35 @@ def test_what_is_no_place_is_refused(url: str) -> None:
     assert refusal.value.exit_code == 2
     assert url in str(refusal.value)
     assert "file:///folder" in refusal.value.hint
+
+
+@pytest.mark.parametrize("url", ["https://host/a\nb", "https://host/\x1b[31m", "s3://\udcff/e1"])
+def test_what_cannot_be_printed_is_refused_and_not_printed(url: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        parse_place(url)
+    assert str(refusal.value).isprintable()
+
+
+def test_a_path_is_quoted_where_it_has_to_be() -> None:
+    assert parse_place("https://host/a b/%20/\u00fc").prefix == "a%20b/%20/%C3%BC"
+    assert parse_place("s3://bucket/a b/%20/\u00fc").prefix == "a b/%20/\u00fc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "host", "http://", "ftp://host", "http://name@host", "http://host:99999", "http://[::1", "http://a..b",
+     "http://host/?query", "http://host/#fragment", f"http://{'a' * 64}", "127.0.0.1:1"],
+)  # fmt: skip
+def test_what_is_no_endpoint_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        check_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://127.0.0.1:1", "https://host/path", "http://[::1]:9000", "http://a_b"]
+)
+def test_an_endpoint_is_a_url(text: str) -> None:
+    assert str(check_endpoint(text)).rstrip("/") == text
 
 
 @pytest.mark.parametrize("url", ["https://name:secret@host/", "s3://secret@bucket/e1"])

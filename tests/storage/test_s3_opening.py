@@ -130,6 +130,16 @@ class TestRegion:
         assert self.move(where, status, body, region=region) is None
         assert where.region == "us-east-1"
 
+    @pytest.mark.parametrize("region", ["a\nX: b", "[", "evil.example/#", "\u4e2d", "x" * 65])
+    def test_what_is_no_region_is_not_taken_over(self, region: str) -> None:
+        where = address()
+        assert self.move(where, region=region) is None
+        body = self.MALFORMED.replace(b"eu-west-3", region.encode())
+        assert self.move(where, 400, body, region=None) is None
+        assert where.region == "us-east-1"
+        with pytest.raises(UsageError):
+            Address("some-bucket", endpoint=None, region=region, path_style=True)
+
     async def test_the_next_request_is_signed_for_the_region(self, bench: Bench) -> None:
         bench.answers(reply(400, self.MALFORMED), tell(5))
         with pytest.raises(TransientStorageError, match="region"):
