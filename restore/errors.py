@@ -271,6 +271,6 @@ def located(*, file: str | None = None, version: int | None = None) -> Iterator[
 
 
 def _text(value: object) -> str:
-    """Hashes and keys as hex, everything else as it prints, on one line: others' words may control a terminal."""
+    """Hashes and keys as hex, everything else as it prints, escaped: others' words may control a terminal."""
     text = value.hex() if isinstance(value, bytes) else str(value)
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

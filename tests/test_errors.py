@@ -170,6 +170,11 @@ def is_one_clause(message: str) -> bool:
     )
 
 
+def test_the_words_of_others_control_no_terminal() -> None:
+    error = FormatError("value is wrong", expected="a\nb", found=ValueError("\x1b[31mred \x9b \ud800 \u00fc"))
+    assert str(error) == (r"value is wrong: expected a\nb, found \x1b[31mred \x9b \ud800 " + "\u00fc")
+
+
 def test_messages_are_one_clause_each() -> None:
     wrong = [
         f"{path.relative_to(RESTORE)}:{line}: {message}"
