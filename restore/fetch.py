@@ -43,7 +43,8 @@ class Fetcher:
     Args:
         storage: where they are.
         limits: the budgets.
-        slots: how many chunks may be in progress at once; always `limits.concurrency` if not given.
+        slots: how many chunks may be in progress at once; always `limits.concurrency` if not given. They take
+            its events too.
 
     Bounds: `limits.memory_bytes` plus the oldest chunk; `limits.descriptors` open files.
     """
@@ -104,7 +105,9 @@ class Fetcher:
         """
         await hold.descriptor.take(self.storage.descriptors_per_file)
         with located(file=handle):
-            records, size = await read_again_if_damaged(lambda: self._read_records(handle, hold, expected))
+            records, size = await read_again_if_damaged(
+                lambda: self._read_records(handle, hold, expected), file=handle, report=self.slots.report
+            )
             if len(records) != expected:
                 raise _miscounted(expected, len(records))
         hold.descriptor.give_back(self.storage.descriptors_per_file)
@@ -135,7 +138,9 @@ class Fetcher:
             FormatError: it is larger than `max_bytes`.
         """
         await hold.descriptor.take(self.storage.descriptors_per_file)
-        data = await read_file(self.storage, handle, max_bytes=max_bytes, payer=hold.memory)
+        data = await read_file(
+            self.storage, handle, max_bytes=max_bytes, payer=hold.memory, report=self.slots.report
+        )
         hold.descriptor.give_back(self.storage.descriptors_per_file)
         return data
 

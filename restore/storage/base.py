@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias, TypeVar
 
 from restore.errors import CorruptAnswerError, FormatError
+from restore.report.events import Report, Retried, silent
 from restore.storage.names import check_line
 
 FileHandle: TypeAlias = str
@@ -169,9 +170,21 @@ class Storage(ABC):
 
 
 async def read_file(
-    storage: Storage, handle: FileHandle, *, max_bytes: int, payer: Payer = UNMETERED
+    storage: Storage,
+    handle: FileHandle,
+    *,
+    max_bytes: int,
+    payer: Payer = UNMETERED,
+    report: Report = silent,
 ) -> bytes:
     """Reads a small file whole; its receiver gives its bytes back to `payer`.
+
+    Args:
+        storage: where it is.
+        handle: the file.
+        max_bytes: what it may have.
+        payer: pays for its bytes.
+        report: is told of each time that it is fetched again because it came damaged.
 
     Raises:
         FormatError: it is longer than `max_bytes`; at most one piece beyond that was read.
@@ -197,18 +210,23 @@ async def read_file(
             raise
         return b"".join(pieces)
 
-    return await read_again_if_damaged(read)
+    return await read_again_if_damaged(read, file=handle, report=report)
 
 
-async def read_again_if_damaged(read: Callable[[], Awaitable[T]]) -> T:
+async def read_again_if_damaged(read: Callable[[], Awaitable[T]], *, file: FileHandle, report: Report) -> T:
     """Calls `read` anew as long as a file arrives damaged, `CORRUPT_TRIES` times at most.
 
     Args:
         read: reads a whole file, and leaves nothing of it behind when it raises.
+        file: the file, for the report.
+        report: is told of each further try.
+
+    Raises:
+        CorruptAnswerError: it came damaged each time.
     """
-    for _ in range(CORRUPT_TRIES - 1):
+    for attempt in range(1, CORRUPT_TRIES):
         try:
             return await read()
-        except CorruptAnswerError:
-            continue
+        except CorruptAnswerError as error:
+            report(Retried(file, error.message, attempt=attempt + 1, wait=0))
     return await read()

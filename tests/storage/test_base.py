@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
-from restore.errors import FormatError
-from restore.storage.base import PIECE_BYTES, read_file
+from restore.errors import CorruptAnswerError, FormatError
+from restore.report.events import Event, Retried
+from restore.storage.base import CORRUPT_TRIES, PIECE_BYTES, read_file
+from restore.storage.gzipped import Gzipped
 from restore.storage.local import LocalFs
 from tests.conftest import open_descriptors
 
@@ -27,3 +30,32 @@ async def test_a_longer_file_is_refused_by_name(tmp_path: Path, size: int) -> No
     assert refusal.value.file == "file"
     assert refusal.value.expected == f"{size - 1} bytes at most"
     assert open_descriptors() == descriptors
+
+
+PACKED = gzip.compress(b"a line of text")
+DAMAGED = PACKED[:-8] + bytes([PACKED[-8] ^ 1]) + PACKED[-7:]
+"""Its checksum is another one."""
+
+
+async def test_each_further_fetch_of_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DAMAGED)
+    told: list[Event] = []
+    with pytest.raises(CorruptAnswerError) as failure:
+        await read_file(Gzipped(LocalFs(tmp_path), packs=True), "file", max_bytes=100, report=told.append)
+    assert told == [
+        Retried("file", failure.value.message, attempt=attempt, wait=0)
+        for attempt in range(2, CORRUPT_TRIES + 1)
+    ]
+
+
+async def test_a_file_that_comes_whole_at_the_second_fetch_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DAMAGED)
+    told: list[Event] = []
+
+    def repair(event: Event) -> None:
+        told.append(event)
+        (tmp_path / "file").write_bytes(PACKED)
+
+    storage = Gzipped(LocalFs(tmp_path), packs=True)
+    assert await read_file(storage, "file", max_bytes=100, report=repair) == b"a line of text"
+    assert len(told) == 1
