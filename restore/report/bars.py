@@ -126,7 +126,7 @@ def progress_row(meter: Meter, *, now: float, columns: int, bar: str) -> str:
 def link_row(link: Link, *, now: float, columns: int) -> str:
     """The transfers, in at most `columns`."""
     row = ""
-    for detail in (2, 1, 0):
+    for detail in (3, 2, 1, 0):
         row = f"link  {link.progress(now, detail=detail)}"
         if len(row) <= columns:
             break

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from restore.report.events import ConcurrencyChanged, Event, Received, Stalled, Throttled
-from restore.report.figures import ALL, joined, show_bytes, show_count, show_seconds
+from restore.report.events import ConcurrencyChanged, Event, Received, Retried
+from restore.report.figures import ALL, joined, show_bytes, show_count
 from restore.report.tally import Tally
 from restore.report.window import Window
+
+REASON_SECONDS = 5.0
+"""So long is shown why something was tried again, or the number of downloads changed: one line of a log."""
 
 
 class Link:
@@ -14,6 +17,7 @@ class Link:
     def __init__(self, *, now: float) -> None:
         self._tally = Tally()
         self._received = Window(now=now)
+        self._reason = ("", now)  # the last one, and when it came
 
     @property
     def has_moved(self) -> bool:
@@ -21,17 +25,28 @@ class Link:
         tally = self._tally
         return any((tally.received, tally.retries, tally.stalls, tally.throttles))
 
+    @property
+    def retries(self) -> int:
+        """Requests and commands that were tried again."""
+        return self._tally.retries
+
     def take(self, event: Event, *, now: float) -> None:
         """Adds what `event` tells."""
         self._tally(event)
-        if isinstance(event, Received):
-            self._received.add(event.size, now=now)
+        match event:
+            case Received():
+                self._received.add(event.size, now=now)
+            case Retried() | ConcurrencyChanged():
+                self._reason = (event.reason, now)
 
     def progress(self, now: float, *, detail: int = ALL) -> str:
         """The figures so far, as many as `detail` allows."""
         figures = [(0, f"{show_bytes(self._received.rate(now))}/s"), *self._counts()]
         if self._tally.concurrency is not None:
             figures.append((2, show_count(self._tally.concurrency, "downloads")))
+        reason, since = self._reason
+        if reason and now - since < REASON_SECONDS:
+            figures.append((3, reason))
         return joined(figures, detail=detail)
 
     def summary(self) -> str:
@@ -47,16 +62,3 @@ class Link:
             (1, tally.throttles, "throttles"),
         )
         return [(importance, show_count(count, name)) for importance, count, name in counts if count]
-
-
-def sentence(event: Event) -> str | None:
-    """What the operator should read of `event`; None where the figures are enough."""
-    match event:
-        case Stalled():
-            return f"no progress in {show_seconds(event.seconds)}, tried anew: {event.file}"
-        case Throttled():
-            return f"storage asks to slow down: nothing is requested for {show_seconds(event.seconds)}"
-        case ConcurrencyChanged():
-            return f"{show_count(event.downloads, 'downloads')} at once from now on: {event.reason}"
-        case _:
-            return None

@@ -15,11 +15,9 @@ from contextlib import closing, contextmanager, suppress
 from typing import Protocol, TextIO
 
 from restore.report.events import Advanced, Event, Notice, PhaseFinished, PhaseStarted, Report
-from restore.report.link import Link, sentence
+from restore.report.link import Link
 from restore.report.meter import Meter
-
-NOTE_SECONDS = 60.0
-"""Between two sentences of one kind about transfers: the figures count those in between."""
+from restore.report.notes import Notes
 
 LINE_SECONDS = 5.0
 """Between two lines of one phase: a log of a day stays readable, a stall is seen soon."""
@@ -34,7 +32,7 @@ class Display(Protocol):
         """A phase began."""
 
     def update(self, meter: Meter, *, now: float) -> None:
-        """A phase moved."""
+        """A phase moved, or time went by."""
 
     def finish(self, meter: Meter, *, now: float) -> None:
         """A phase ended well."""
@@ -90,7 +88,7 @@ class Progress:
         self._link = link
         self._clock = clock
         self._meters: dict[str, Meter] = {}
-        self._next_note: dict[type[Event], float] = {}
+        self._notes = Notes(link, now=clock())
 
     def __call__(self, event: Event) -> None:
         """Shows `event`, or counts it."""
@@ -107,14 +105,15 @@ class Progress:
             case Notice():
                 self._display.say(f"{'warning' if event.warning else 'note'}: {event.text}")
             case _:  # perhaps of a transfer
-                self._link.take(event, now=now)
-                self._note(event, now=now)
+                self._take_transfer(event, now=now)
 
-    def _note(self, event: Event, *, now: float) -> None:
-        text = sentence(event)
-        if text is not None and now >= self._next_note.get(type(event), now):
-            self._next_note[type(event)] = now + NOTE_SECONDS
-            self._display.say(f"note: {text}")
+    def _take_transfer(self, event: Event, *, now: float) -> None:
+        self._link.take(event, now=now)
+        if note := self._notes.take(event, now=now):
+            self._display.say(f"note: {note}")
+        # A phase that does not advance has no event of its own; that it stands still is to be seen too.
+        for meter in self._meters.values():
+            self._display.update(meter, now=now)
 
 
 @contextmanager

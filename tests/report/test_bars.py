@@ -26,7 +26,7 @@ from restore.report.events import (
     Stalled,
     Throttled,
 )
-from restore.report.link import Link
+from restore.report.link import REASON_SECONDS, Link
 from restore.report.meter import Meter
 from restore.report.progress import open_progress
 
@@ -168,7 +168,8 @@ TROUBLES: tuple[Event, ...] = (
 @pytest.mark.parametrize(
     ("columns", "row"),
     [
-        (96, "link  85.2 MiB/s, 12 retries, 1 stall, 3 hedges, 2 throttles, 16 downloads"),
+        (96, "link  85.2 MiB/s, 12 retries, 1 stall, 3 hedges, 2 throttles, 16 downloads, goodput grows"),
+        (80, "link  85.2 MiB/s, 12 retries, 1 stall, 3 hedges, 2 throttles, 16 downloads"),
         (56, "link  85.2 MiB/s, 12 retries, 1 stall, 2 throttles"),
         (36, "link  85.2 MiB/s"),
         (10, "link  85.2"),
@@ -177,6 +178,14 @@ TROUBLES: tuple[Event, ...] = (
 )
 def test_the_row_of_transfers_fits(columns: int, row: str) -> None:
     assert link_row(link_of(TROUBLES, seconds=10), now=10, columns=columns) == row
+
+
+def test_the_reason_of_a_retry_is_shown_for_some_seconds() -> None:
+    link = link_of([Retried("a/b", "connection failed", attempt=2, wait=0.1)], seconds=10)
+    assert (
+        link_row(link, now=10 + 0.9 * REASON_SECONDS, columns=96) == "link  0 B/s, 1 retry, connection failed"
+    )
+    assert link_row(link, now=10 + REASON_SECONDS, columns=96) == "link  0 B/s, 1 retry"
 
 
 def test_without_troubles_there_is_only_the_rate() -> None:

@@ -24,7 +24,7 @@ from restore.report.events import (
 )
 from restore.report.link import Link
 from restore.report.meter import Meter
-from restore.report.progress import LINE_SECONDS, NOTE_SECONDS, Lines, Progress, open_progress
+from restore.report.progress import LINE_SECONDS, Lines, Progress, open_progress
 from restore.report.window import RATE_SECONDS
 
 MEBIBYTE = 1 << 20
@@ -128,38 +128,63 @@ def test_lines_tell_of_transfers_once_there_are_any(
     report(Retried("a/b", "reset", attempt=2, wait=0.1))
     clock.now += LINE_SECONDS
     report(Advanced("state snapshot", 100, 0))
-    _note, before, after = log.getvalue().splitlines()
+    before, after = log.getvalue().splitlines()
     assert before == "state snapshot: 100 of 1,000 items, 10 %, 20 items/s, ETA 45.0 s"
     assert after.endswith("20 %, 20 items/s, ETA 40.0 s; link 4.0 MiB/s, 1 retry, 8 downloads")
 
 
 @pytest.mark.parametrize(
-    ("event", "note"),
-    [
-        (Stalled("a/b", 10.0), "note: no progress in 10.0 s, tried anew: a/b"),
-        (Throttled(5.0), "note: storage asks to slow down: nothing is requested for 5.0 s"),
-        (ConcurrencyChanged(4, "throttled"), "note: 4 downloads at once from now on: throttled"),
-    ],
+    "event",
+    [Retried("a/b", "reset", attempt=2, wait=0.1), Stalled("a/b", 10.0), Throttled(5.0), Received(1)],
 )
-def test_troubles_are_told_but_not_more_than_once_a_minute(
-    report: Report, log: io.StringIO, clock: FakeClock, event: Event, note: str
+def test_a_phase_that_stands_still_has_its_line_with_whatever_happens(
+    report: Report, log: io.StringIO, clock: FakeClock, event: Event
 ) -> None:
-    for _ in range(int(2 * NOTE_SECONDS)):  # one a second
+    report(PhaseStarted("state snapshot", "items", 1000))
+    report(Advanced("state snapshot", 100, 0))
+    for _ in range(12):
+        clock.now += LINE_SECONDS / 4
         report(event)
-        clock.now += 1
-    assert log.getvalue().splitlines() == [note, note]
+    lines = [line for line in log.getvalue().splitlines() if not line.startswith("note: ")]
+    assert [line.partition("; link ")[0] for line in lines] == [
+        "state snapshot: 100 of 1,000 items, 10 %, 20 items/s, ETA 45.0 s",
+        "state snapshot: 100 of 1,000 items, 10 %, 10 items/s, ETA 1:30",
+        "state snapshot: 100 of 1,000 items, 10 %, 7 items/s, ETA 2:15",
+    ]
 
 
-def test_one_trouble_does_not_hide_another(report: Report, log: io.StringIO) -> None:
-    report(Stalled("a/b", 10.0))
-    report(Throttled(5.0))
-    assert len(log.getvalue().splitlines()) == 2
+def test_a_storage_that_is_down_at_the_start_is_told(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(Retried("metadata/", "connection failed", attempt=2, wait=0.1))
+    clock.now += 1
+    report(Retried("metadata/", "connection failed", attempt=3, wait=0.2))
+    assert log.getvalue() == "note: connection failed, tried anew, 2 retries so far: metadata/\n"
 
 
 def test_what_is_only_counted_has_no_sentence(report: Report, log: io.StringIO) -> None:
     report(Received(1))
     report(Retried("a/b", "reset", attempt=2, wait=0.1))
+    report(ConcurrencyChanged(4, "the storage throttles"))
     assert log.getvalue() == ""
+
+
+def test_why_the_last_retry_or_another_number_of_downloads_is_in_one_line(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(PhaseStarted("state snapshot", "items"))
+    report(Received(1))
+    for event in (Retried("a/b", "reset", attempt=2, wait=0.1), ConcurrencyChanged(4, "it throttles")):
+        clock.now += LINE_SECONDS
+        report(event)
+    clock.now += LINE_SECONDS
+    report(Received(1))
+    links = [line.partition("; link ")[2] for line in log.getvalue().splitlines() if "; link " in line]
+    assert links == [
+        "0 B/s, 1 retry, reset",
+        "0 B/s, 1 retry, 4 downloads, it throttles",
+        "0 B/s, 1 retry, 4 downloads",
+    ]
 
 
 def test_a_run_ends_with_what_its_transfers_came_to(log: io.StringIO) -> None:
