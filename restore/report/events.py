@@ -50,7 +50,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """`size` bytes came from a remote storage, as they were on the wire: packed, wasted ones included."""
+    """`size` bytes came from a remote storage, wasted ones included.
+
+    As they were on the wire, packed; or as a command printed them.
+    """
 
     size: int
 

@@ -20,7 +20,8 @@ class TransferFigures(msgspec.Struct, frozen=True, kw_only=True):
     """How the transfers of a run went, and the most that it held at once.
 
     Attributes:
-        bytes_downloaded: as they were on the wire: packed, those that came twice included.
+        bytes_downloaded: those that came twice included; as they were on the wire, packed, or as a command of
+            a configuration printed them, mostly unpacked.
         retries: requests and commands that were tried again.
         stalls: transfers and commands that were given up because they made no progress.
         hedges: transfers that were requested a second time because they were late.
