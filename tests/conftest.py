@@ -16,6 +16,9 @@ import uvloop
 # Tests talk to this machine only: no library may look for keys at the services of a cloud.
 os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
 
+ENDING_SECONDS = 5.0
+"""A thread that is about to end has so long; one that is left behind does not end."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -52,6 +55,8 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     gc.collect()
     assert not multiprocessing.active_children()
+    for thread in set(threading.enumerate()) - threads_before:
+        thread.join(ENDING_SECONDS)  # asyncio's, which waits for a child, ends a moment after that is told of
     assert set(threading.enumerate()) <= threads_before
     assert open_descriptors() <= descriptors_before
 

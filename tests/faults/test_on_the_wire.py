@@ -84,7 +84,7 @@ async def test_a_drip_comes_at_its_rate(root: Path, side: Side) -> None:
         assert await client.body(500) == SMALL[:500]
         assert server.log[0].sent < len(SMALL)
         assert await client.body(500) == SMALL[500:]
-        assert loop.time() - began >= 0.2
+        assert loop.time() - began >= 0.19  # the loop's time has steps
 
 
 async def test_a_delay_is_before_the_answer(root: Path, side: Side) -> None:
@@ -93,7 +93,7 @@ async def test_a_delay_is_before_the_answer(root: Path, side: Side) -> None:
         async with FaultServer(root, plan) as server, RawClient(server) as client:
             began = loop.time()
             head, body = await client.get(side.path("small"))
-            assert loop.time() - began >= 0.05
+            assert loop.time() - began >= 0.045
             assert (head.status, body) == (200, SMALL)
 
 
