@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,32 +16,11 @@ from restore.flow.children import TAIL_BYTES, Children, Program
 from restore.flow.pipes import readable
 from restore.report.events import Event, Live, Stalled, silent
 from tests.conftest import open_descriptors
-from tests.flow.processes import all_gone, marked, no_child_left
+from tests.flow.processes import all_gone, marked
 from tests.flow.programs import IDLE, NEVER, SOON, line_of, output_of, read_all, script
 from tests.flow.steps import settle
 
-
-@pytest.fixture(autouse=True)
-def nothing_of_children_left() -> Iterator[None]:
-    """After each test all children are gone and reaped."""
-    with no_child_left():
-        yield
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-async def children(events: list[Event]) -> AsyncIterator[Children]:
-    async with Children(4, report=events.append) as children:
-        yield children
-
-
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    return str(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_of_children_left")
 
 
 # What goes in and out

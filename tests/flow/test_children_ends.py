@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,32 +16,11 @@ from restore.flow.children import Children
 from restore.report.events import Event, Live, silent
 from tests.conftest import open_descriptors
 from tests.contracts.cancelling import cancel_at_every_wait
-from tests.flow.processes import MARK, all_gone, children_of_this_process, marked, no_child_left
+from tests.flow.processes import MARK, all_gone, children_of_this_process, marked
 from tests.flow.programs import ENOUGH, NEVER, SOON, line_of, output_of, read_all, script
 from tests.flow.steps import no_task_left, settle, settle_until
 
-
-@pytest.fixture(autouse=True)
-def nothing_of_children_left() -> Iterator[None]:
-    """After each test all children are gone and reaped."""
-    with no_child_left():
-        yield
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    return []
-
-
-@pytest.fixture
-async def children(events: list[Event]) -> AsyncIterator[Children]:
-    async with Children(4, report=events.append) as children:
-        yield children
-
-
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    return str(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_of_children_left")
 
 
 # What remains
