@@ -173,12 +173,15 @@ async def test_without_descriptors_no_program_is_started(children: Children, mar
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     before, highest = open_descriptors(), highest_descriptor()
+    gaps = [os.open(os.devnull, os.O_RDONLY) for _ in range(highest + 1 - before)]  # of what was inherited
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + left, limits[1]))
     try:
         with pytest.raises(ResourceError) as refusal:
             await run_at_once(children, [script("echo on; read", mark)] * 4)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in gaps:
+            os.close(descriptor)
     assert refusal.value.exit_code == 40
     assert open_descriptors() == before
     await all_gone(mark)
