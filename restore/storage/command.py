@@ -60,6 +60,9 @@ class CommandStorage(Storage):
             traffic is theirs.
         sleep: waits before the next try; the event loop's unless a test says otherwise.
 
+    Raises:
+        UsageError: a time that is not above 0.
+
     Cancellation: the command is ended with all that it has started, and waited for.
     Bounds: one child for each open file and running call; in memory one piece for each open file.
     """
@@ -74,6 +77,8 @@ class CommandStorage(Storage):
         rate: Rate | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        if not idle_seconds > 0:  # nor is what is no number at all
+            raise UsageError("idle time-out of commands must be above 0", found=idle_seconds)
         self._config = config
         self._children = children
         self._report = report

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from yarl import URL
 
-from restore.errors import TransientStorageError
+from restore.errors import TransientStorageError, UsageError
 from restore.flow.threads import shielded
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
@@ -75,6 +75,7 @@ class Signer:
 
         Raises:
             TransientStorageError: the keys could not be renewed.
+            UsageError: they have characters that cannot be sent.
 
         Cancellation: waits for the renewal, which goes on in a thread.
         """
@@ -86,9 +87,21 @@ class Signer:
 
     def _renewed(self) -> Keys:
         try:
-            return self._credentials.get_frozen_credentials()
+            keys = self._credentials.get_frozen_credentials()
         except Exception as error:  # of botocore, of the program that gives credentials, of the network
             raise TransientStorageError("credentials could not be renewed", found=error) from error
+        for name, text in (
+            ("key", keys.access_key),
+            ("secret", keys.secret_key),
+            ("token", keys.token or ""),
+        ):
+            if not (text.isascii() and text.isprintable()):
+                raise UsageError(
+                    f"{name} of the credentials has characters that no {name} has",
+                    hint="a line's end may have come along from a file; see AWS_ACCESS_KEY_ID, "
+                    "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and profile",
+                )
+        return keys
 
 
 def _signed(

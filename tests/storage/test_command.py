@@ -221,6 +221,12 @@ async def test_a_writer_that_does_not_close_stdout_is_given_up_and_told_how(
     assert "exec 1>&-" in failure.value.hint
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
+async def test_a_time_that_is_none_is_refused(workshop: Workshop, seconds: float) -> None:
+    with pytest.raises(UsageError, match="above 0"):
+        workshop.storage(WORKS, idle_seconds=seconds)
+
+
 async def test_blanks_behind_a_handle_are_cut_off(workshop: Workshop) -> None:
     for name in ("create_backup", "create_for_write"):
         for tail in ("", "\\n", " \\t\\r\\n\\n"):

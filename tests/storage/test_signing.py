@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from restore.errors import TransientStorageError
+from restore.errors import TransientStorageError, UsageError
 from restore.storage.signing import EMPTY_SHA256, Signer
 from tests.flow.steps import settle
 
@@ -163,3 +163,13 @@ async def test_keys_without_an_end_are_taken_as_they_are() -> None:
     assert "X-Amz-Security-Token" not in signed
     assert "Credential=KEY/" in signed["Authorization"]
     assert "SECRET" not in str(signed)
+
+
+@pytest.mark.parametrize("keys", [("KEY\r", "SECRET"), ("KEY", "SECRET\n"), ("KEY", "SECRET", "\u4e2d")])
+async def test_keys_with_characters_that_cannot_be_sent_are_refused_and_not_shown(
+    keys: tuple[str, ...],
+) -> None:
+    with pytest.raises(UsageError, match="characters") as refusal:
+        await Signer(Credentials(*keys)).sign("GET", URL_OF_OBJECT, {}, region="us-east-1")
+    assert "KEY" not in str(refusal.value)
+    assert "SECRET" not in str(refusal.value)
