@@ -18,6 +18,8 @@ FAILURES = (aiohttp.ClientError, OSError, EOFError, BadHeadError, UnicodeError)
 _MOST_WORDS = 200
 """Characters of what a library says: it may quote a server at length."""
 
+_TRUST_HINT = "check the name in the URL; for an authority of your own, name its certificate in SSL_CERT_FILE"
+
 _CONNECT_HINT = "check host and port, and the way there; a restore continues where it stopped"
 
 
@@ -35,7 +37,10 @@ def typed(error: Exception, handle: FileHandle) -> RestoreError:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | ssl.SSLError():
             return StorageUnavailableError(
-                "server's certificate or encryption is not to be trusted", file=handle, found=error
+                "server's certificate or encryption is not to be trusted",
+                file=handle,
+                found=error,
+                hint=_TRUST_HINT,
             )
         case aiohttp.InvalidURL() | aiohttp.TooManyRedirects() | aiohttp.NonHttpUrlRedirectClientError():
             return StorageUnavailableError("server leads nowhere", file=handle, found=type(error).__name__)

@@ -15,8 +15,8 @@ from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.origin import Answer, Origin, Pin
 from restore.storage.paging import Page
 
-MAX_INDEX_BYTES = 64 << 20
-"""An index of half a million files."""
+MAX_INDEX_BYTES = 32 << 20
+"""An index of a quarter of a million files; a page made of nothing but links is through in ten seconds."""
 
 _RULES = Rules(etag_of, error_of_status, follow=True)
 
