@@ -245,7 +245,7 @@ async def read_at_most(body: Body, size: int, *, moved: Callable[[], object] = l
     data = bytearray()
     filled = wanted = 0
     while filled == wanted and len(data) <= size:
-        # Not one buffer for all: a listing may have 64 MiB, and has a few KiB.
+        # Not one buffer for all: a listing may have 32 MiB, and has a few KiB.
         filled, wanted = 0, min(MAX_ERROR_BYTES, size + 1 - len(data))
         buffer = memoryview(bytearray(wanted))
         while filled < wanted and (count := await body.read_into(buffer[filled:])):
