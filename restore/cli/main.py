@@ -91,13 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not isinstance(answer, Answer):
         return EXIT_OK  # --help or --version, printed by click
     seconds = time.monotonic() - started
-    print_answer(answer, session, command=command_name(arguments), seconds=seconds)
+    try:
+        print_answer(answer, session, command=command_name(arguments), seconds=seconds)
+    except OSError as error:
+        click.echo(f"error: answer cannot be written: found {_words(error)}", err=True)
+        return ResourceError.exit_code
     return answer.exit_code
 
 
 def _end_at_the_next_signal() -> None:
     """Lets a second signal end the process as it would have done before: the run's handlers are gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: os._exit(EXIT_SECOND_SIGNAL))
 
 

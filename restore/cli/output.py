@@ -132,7 +132,9 @@ def _print(text: str) -> None:
     try:
         click.echo(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Nobody reads any more (`… | head`): the work is done, and its exit code stands. Python flushes
-        # stdout once more at its end, so it gets a place where that works.
+    except OSError as error:
+        # Python flushes stdout once more at its end, so it gets a place where that works.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Nobody reads any more (`… | head`): the work is done, and its exit code stands.
+        if not isinstance(error, BrokenPipeError):
+            raise

@@ -1,4 +1,4 @@
-"""The one way into the event loop: the first SIGINT or SIGTERM stops a run cleanly, the second at once."""
+"""The one way into the event loop: the first signal to stop ends a run cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from restore.flow.process_group import kill_all_nowait
 
 T = TypeVar("T")
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The last one comes when a terminal is closed, and is left ignored where it was (nohup)."""
 
 
 def run(main: Callable[[], Awaitable[T]], *, stopping: Callable[[], object] | None = None) -> T:
@@ -28,7 +29,7 @@ def run(main: Callable[[], Awaitable[T]], *, stopping: Callable[[], object] | No
         main: the work.
         stopping: called in the loop at the first signal, before anything has unwound, to tell the user.
 
-    Cancellation: the first SIGINT or SIGTERM cancels `main`, once. A second one ends the process at once with
+    Cancellation: the first of `STOP_SIGNALS` cancels `main`, once. A second one ends the process at once with
         130, whatever it does, without unwinding; its children are killed. A `main` that ends in spite of the
         first, with a result or with an error of its own, ends so.
 
@@ -38,7 +39,11 @@ def run(main: Callable[[], Awaitable[T]], *, stopping: Callable[[], object] | No
     stop = _Stop(stopping)
     # Plain handlers, not the loop's: those run as loop callbacks, and the second signal must work when the
     # loop is stuck. They are in place before the loop exists, so no signal falls between the two.
-    found = {number: signal.signal(number, stop.on_signal) for number in STOP_SIGNALS}
+    found = {
+        number: signal.signal(number, stop.on_signal)
+        for number in STOP_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(stop.supervise(main))

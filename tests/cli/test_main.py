@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -271,3 +272,12 @@ def test_a_second_signal_after_the_run_ends_as_during_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
     assert done.returncode == 130
+
+
+def test_an_answer_that_cannot_be_written_is_no_success() -> None:
+    command = [sys.executable, "-m", "restore.cli.main", "doctor", "--output", "json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == 40
+    assert done.stderr.decode().startswith("error: answer cannot be written: found no space left")
+    assert b"Traceback" not in done.stderr

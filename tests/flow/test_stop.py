@@ -20,7 +20,9 @@ from restore.flow.stop import STOP_SIGNALS, run
 
 LOOPS = ("asyncio", "uvloop")
 BOTH_LOOPS = pytest.mark.parametrize("loop", LOOPS)
-BOTH_SIGNALS = pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+BOTH_SIGNALS = pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name
+)
 
 PRELUDE = """
 import asyncio, os, signal, sys
@@ -356,7 +358,26 @@ def test_handlers_found_are_put_back_whatever_happens(loop_class: type) -> None:
         with pytest.raises(InterruptedRunError) as caught:
             run(stop_myself)
         assert caught.value.found == "SIGINT"
-        assert [signal.getsignal(number) for number in STOP_SIGNALS] == [theirs, theirs]
+        assert {signal.getsignal(number) for number in STOP_SIGNALS} == {theirs}
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_stops_what_was_not_started_to_survive_it(loop_class: type, ignored: bool) -> None:
+    async def close_the_terminal() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        if not ignored:
+            await asyncio.Event().wait()
+        return "survived"
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        if ignored:
+            assert run(close_the_terminal) == "survived"
+        else:
+            with pytest.raises(InterruptedRunError, match="SIGHUP"):
+                run(close_the_terminal)
+    finally:
+        signal.signal(signal.SIGHUP, before)
