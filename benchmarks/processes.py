@@ -35,12 +35,14 @@ def measure(arguments: Sequence[str], *, accepted: Container[int] = (0,)) -> Mea
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in accepted:
         sys.exit(f"{' '.join(arguments)} exited {process.returncode}:\n{messages.decode()}")
+    result = json.loads(output.splitlines()[-1])
     return Measured(
         process.returncode,
-        json.loads(output.splitlines()[-1]),
+        result,
         time.monotonic() - began,
         usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss << 10,
+        # Where the command tells, since what `wait4` tells includes what this process held when it began it.
+        result.get("peak_memory_bytes", usage.ru_maxrss << 10),
     )
 
 
