@@ -15,6 +15,8 @@ import uvloop
 
 from benchmarks.storage.measuring import Reading
 from restore.flow.budget import Budget
+from restore.flow.threads import Workers
+from restore.limits import available_cpus
 from restore.report.events import silent
 from restore.storage.base import Storage
 from restore.storage.gzipped import Gzipped
@@ -42,9 +44,9 @@ def main() -> None:
 
 async def _read_all(options: argparse.Namespace) -> None:
     names = iter(options.names.read_text().splitlines())
-    async with HttpClient(report=silent) as client:
+    async with HttpClient(report=silent) as client, Workers(available_cpus()) as workers:
         remote = RemoteStorage(await _origin(options, client), report=silent)
-        storage = Gzipped(remote, packs=False) if options.unpack else remote
+        storage = Gzipped(remote, packs=False, workers=workers) if options.unpack else remote
         memory = Budget("memory", MEMORY_BYTES)
         with Reading() as reading:
             async with asyncio.TaskGroup() as group:

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar, TypeVarTuple
 
 from restore.errors import ManifestError
-from restore.flow.threads import shielded
+from restore.flow.threads import Workers, shielded
 from restore.storage.base import (
     PIECE_BYTES,
     UNMETERED,
@@ -48,15 +48,24 @@ class Gzipped(Storage):
     Args:
         storage: what is packed.
         packs: whether files are packed that are written.
+        workers: threads that pack and unpack; the event loop's own if not given.
         buffers: where unpacked files go that are here as a whole.
 
     Cancellation: a file that a thread unpacks is waited for.
     Bounds: what `storage` needs; besides, for each file open for reading, one piece that its payer pays for.
     """
 
-    def __init__(self, storage: Storage, *, packs: bool, buffers: Buffers | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        packs: bool,
+        workers: Workers | None = None,
+        buffers: Buffers | None = None,
+    ) -> None:
         self._storage = storage
         self._packs = packs
+        self._run = _Threads(workers)
         self._buffers = buffers or Buffers()
         self._is_packed: bool | None = None  # until the first file was read
 
@@ -80,7 +89,7 @@ class Gzipped(Storage):
             if self._is_packed is None and first:
                 self._is_packed = first[:2] == GZIP_MAGIC
             reader = (
-                _UnpackingReader(packed, first, handle, payer, self._buffers)
+                _UnpackingReader(packed, first, handle, payer, self._run, self._buffers)
                 if self._is_packed
                 else _PlainReader(packed, first, payer)
             )
@@ -104,7 +113,7 @@ class Gzipped(Storage):
             if not self._packs:
                 yield file
                 return
-            writer = _PackingWriter(file)
+            writer = _PackingWriter(file, self._run)
             yield writer
             await writer.finish()
 
@@ -154,10 +163,17 @@ class _PlainReader(FileReader):
 
 class _UnpackingReader(FileReader):
     def __init__(
-        self, reader: FileReader, first: Piece, handle: FileHandle, payer: Payer, buffers: Buffers
+        self,
+        reader: FileReader,
+        first: Piece,
+        handle: FileHandle,
+        payer: Payer,
+        run: _Threads,
+        buffers: Buffers,
     ) -> None:
         self._reader = reader
         self._payer = payer
+        self._run = run
         self._buffers = buffers
         self._gunzip = Gunzip(handle)
         self._packed = first  # paid for
@@ -196,7 +212,7 @@ class _UnpackingReader(FileReader):
         buffer = self._buffers.lend(size)
         kept = 0
         try:
-            if not await _run(unpack_whole, packed, buffer[:size], size=size):
+            if not await self._run(unpack_whole, packed, buffer[:size], size=size):
                 return None
             await self._next_packed()  # there is none, and its buffer goes back
             kept = size
@@ -213,7 +229,7 @@ class _UnpackingReader(FileReader):
         unpacked = b""
         try:
             while not unpacked and not self._ended:
-                unpacked = await _run(self._gunzip.take, PIECE_BYTES, size=len(self._packed))
+                unpacked = await self._run(self._gunzip.take, PIECE_BYTES, size=len(self._packed))
                 if not unpacked:
                     await self._feed_next()
         finally:
@@ -243,8 +259,9 @@ class _UnpackingReader(FileReader):
 
 
 class _PackingWriter(FileWriter):
-    def __init__(self, file: FileWriter) -> None:
+    def __init__(self, file: FileWriter, run: _Threads) -> None:
         self._file = file
+        self._run = run
         self._packing = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
 
     @property
@@ -252,15 +269,23 @@ class _PackingWriter(FileWriter):
         return self._file.handle
 
     async def write(self, data: bytes) -> None:
-        await self._file.write(await _run(self._packing.compress, data, size=len(data)))
+        await self._file.write(await self._run(self._packing.compress, data, size=len(data)))
 
     async def finish(self) -> None:
         """Writes the end of the file."""
-        await self._file.write(await _run(self._packing.flush, size=WHOLE_BYTES))
+        await self._file.write(await self._run(self._packing.flush, size=WHOLE_BYTES))
 
 
-async def _run(function: Callable[[*Ts], T], *args: *Ts, size: int) -> T:
-    """Runs `function(*args)`, which has about `size` bytes to do, in a thread if that is worth it."""
-    if size <= SMALL_BYTES:
-        return function(*args)
-    return await shielded(asyncio.to_thread(function, *args))
+class _Threads:
+    """Runs calls in threads, where that is worth it."""
+
+    def __init__(self, workers: Workers | None) -> None:
+        self._workers = workers
+
+    async def __call__(self, function: Callable[[*Ts], T], *args: *Ts, size: int) -> T:
+        """The result of `function(*args)`, which has about `size` bytes to do."""
+        if size <= SMALL_BYTES:
+            return function(*args)
+        if self._workers is not None:
+            return await self._workers.run(function, *args)
+        return await shielded(asyncio.to_thread(function, *args))

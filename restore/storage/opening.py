@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from restore.errors import UsageError
 from restore.flow.rate import Rate
+from restore.flow.threads import Workers
+from restore.limits import available_cpus
 from restore.report.events import Report
 from restore.storage.adapter_config import AdapterConfig, parse_adapter_config
 from restore.storage.base import Storage
@@ -204,4 +206,5 @@ async def _open_remote(place: Place, reach: Reach, stack: AsyncExitStack) -> Sto
         origin = HttpOrigin(place.url, client)
     buffers = Buffers()
     storage = RemoteStorage(origin, report=reach.report, rate=reach.rate, buffers=buffers)
-    return Gzipped(storage, packs=place.scheme in BUCKETS, buffers=buffers)
+    workers = await stack.enter_async_context(Workers(available_cpus()))
+    return Gzipped(storage, packs=place.scheme in BUCKETS, workers=workers, buffers=buffers)
