@@ -133,6 +133,14 @@ async def shielded(awaitable: Awaitable[T]) -> T:
     return await _to_the_end(asyncio.ensure_future(awaitable))
 
 
+async def in_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Runs `function(*args)` in a thread of the event loop, to its end even while cancelled.
+
+    Cancellation: waits for the thread first, as the table above says.
+    """
+    return await shielded(asyncio.to_thread(function, *args))
+
+
 async def _to_the_end(future: asyncio.Future[T], *, on_cancel: Callable[[], object] | None = None) -> T:
     requests = CancelRequests()
     cancelled: asyncio.CancelledError | None = None

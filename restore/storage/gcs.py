@@ -12,7 +12,6 @@ whole; the storage checks the bytes against the MD5 of the description.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from base64 import b64encode
@@ -25,7 +24,7 @@ from urllib.parse import quote, urlencode
 from yarl import URL
 
 from restore.errors import MissingFileError, RestoreError, UsageError
-from restore.flow.threads import shielded
+from restore.flow.threads import in_thread
 from restore.storage.base import PIECE_BYTES, FileHandle
 from restore.storage.bucket_range import RangeRequest
 from restore.storage.gcs_answers import LISTING_FIELDS, OBJECT_FIELDS, page_of, pin_of
@@ -176,7 +175,7 @@ class GcsOrigin(Origin):
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         """Writes an object; see `Origin`."""
-        md5 = await shielded(asyncio.to_thread(_md5_of, source))
+        md5 = await in_thread(_md5_of, source)
         query = {"uploadType": "multipart", "fields": "kind"}
         if not replace:
             query["ifGenerationMatch"] = "0"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from restore.errors import AccessDeniedError, TransientStorageError, UsageError
-from restore.flow.threads import shielded
+from restore.flow.threads import in_thread
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 """What tokens are good for: objects, not buckets and who may use them."""
@@ -63,7 +63,7 @@ class Tokens:
         if not self._headers or not self._is_fresh():
             async with self._renewing:
                 if not self._is_fresh():
-                    await shielded(asyncio.to_thread(_renew, self._credentials))
+                    await in_thread(_renew, self._credentials)
                 headers: dict[str, str] = {}
                 self._credentials.apply(headers)
                 self._headers = headers
@@ -82,7 +82,7 @@ async def find_tokens() -> Tokens | None:
     Cancellation: waits for the search. Outside of Google's machines it may take some seconds to see that
         there is no metadata server; NO_GCE_CHECK=true in the environment spares that.
     """
-    credentials = await shielded(asyncio.to_thread(_find))
+    credentials = await in_thread(_find)
     return None if credentials is None else Tokens(credentials)
 
 

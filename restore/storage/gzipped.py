@@ -9,7 +9,6 @@ Source: spec/backup-format.md 1.2.
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar, TypeVarTuple
 
 from restore.errors import ManifestError
-from restore.flow.threads import Workers, shielded
+from restore.flow.threads import Workers, in_thread
 from restore.storage.base import (
     PIECE_BYTES,
     UNMETERED,
@@ -288,4 +287,4 @@ class _Threads:
             return function(*args)
         if self._workers is not None:
             return await self._workers.run(function, *args)
-        return await shielded(asyncio.to_thread(function, *args))
+        return await in_thread(function, *args)

@@ -9,7 +9,6 @@ Source: spec/backup-format.md 1.1.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import stat
@@ -34,7 +33,7 @@ from restore.errors import (
     UnsafePathError,
     UsageError,
 )
-from restore.flow.threads import shielded
+from restore.flow.threads import in_thread, shielded
 from restore.storage.base import (
     PIECE_BYTES,
     UNMETERED,
@@ -119,12 +118,12 @@ class LocalFs(Storage):
     async def size_of(self, handle: FileHandle) -> int | None:
         """Bytes of a file; see `Storage`."""
         with _failures(handle):
-            return await _in_thread(lambda: self._inside(handle).stat().st_size)
+            return await in_thread(lambda: self._inside(handle).stat().st_size)
 
     async def create_backup(self, name: str) -> BackupHandle:
         """Creates the backup's folder, durably."""
         with _failures(name):
-            await _in_thread(make_directory_durably, self._root / check_name(name))
+            await in_thread(make_directory_durably, self._root / check_name(name))
         return name
 
     @asynccontextmanager
@@ -134,19 +133,19 @@ class LocalFs(Storage):
         file = DurableFile(self._root / handle, overwrite=False)
         try:
             with _failures(handle):
-                await _in_thread(file.open)
+                await in_thread(file.open)
             yield _LocalWriter(handle, file)
             with _failures(handle):
-                await _in_thread(file.publish)
+                await in_thread(file.publish)
         finally:
             with _failures(handle):
-                await _in_thread(file.discard)
+                await in_thread(file.discard)
 
     async def save_metadata(self, name: str, data: bytes) -> FileHandle:
         """Writes one metadata file; see `Storage`."""
         handle = f"{METADATA_FOLDER}/{check_name(name)}"
         with _failures(handle):
-            await _in_thread(self._save_new, handle, data)
+            await in_thread(self._save_new, handle, data)
         return handle
 
     async def list_metadata_files(self) -> list[FileHandle]:
@@ -160,7 +159,7 @@ class LocalFs(Storage):
         folder = self._root / METADATA_FOLDER
         with _failures(str(folder)):
             try:
-                names = await _in_thread(os.listdir, folder)
+                names = await in_thread(os.listdir, folder)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise EmptyStorageError("storage holds no backup", file=str(folder)) from error
         return sorted(check_handle(f"{METADATA_FOLDER}/{name}") for name in names if not name.startswith("."))
@@ -175,7 +174,7 @@ class LocalFs(Storage):
         if folder != METADATA_FOLDER:
             raise UsageError("only metadata files can be retired", file=handle)
         with _failures(handle):
-            await _in_thread(self._retire, check_handle(handle), name)
+            await in_thread(self._retire, check_handle(handle), name)
 
     def _inside(self, handle: FileHandle) -> Path:
         """Where a handle leads: to a file inside the folder, whatever links lie on the way.
@@ -254,12 +253,7 @@ class _LocalWriter(FileWriter):
 
     async def write(self, data: bytes) -> None:
         with _failures(self._handle):
-            await _in_thread(self._file.write, data)
-
-
-async def _in_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Runs `function(*args)` in a thread of the event loop, to its end even while cancelled."""
-    return await shielded(asyncio.to_thread(function, *args))
+            await in_thread(self._file.write, data)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from restore.errors import StalledError
 from restore.flow.threads import shielded
+from restore.flow.timer import Timer
 from restore.report.events import Hedged, Received, Report, Stalled
 from restore.storage.pace import Allowance, Pace
 
@@ -66,32 +67,30 @@ class Goal(Protocol):
 class Watch:
     """Looks at the races under way.
 
-    Not a task, which somebody would have to end: a timer, set only while there is something to watch.
+    By a timer, set only while there is something to watch.
     """
 
     def __init__(self) -> None:
         self._races: set[Race] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(TICK_SECONDS, self._look)
 
     @contextmanager
     def watching(self, race: Race) -> Iterator[None]:
         """Looks at `race` during the block."""
+        if not self._races:
+            self._timer.start()
         self._races.add(race)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
         try:
             yield
         finally:
             self._races.discard(race)
-            if not self._races and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if not self._races:
+                self._timer.stop()
 
-    def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TICK_SECONDS, self._tick)
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
         for race in sorted(self._races, key=lambda race: race.age):
-            race.look(loop.time())
+            race.look(now)
 
 
 @dataclass(frozen=True, slots=True)

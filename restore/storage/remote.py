@@ -7,7 +7,6 @@ reasons: the storage wants to be told its size, and a try that failed can be mad
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from typing import IO, TypeVar
 from restore.errors import EmptyStorageError, ManifestError, ThrottledError, TransientStorageError, UsageError
 from restore.flow.rate import Rate
 from restore.flow.retry import Retry
-from restore.flow.threads import shielded
+from restore.flow.threads import in_thread
 from restore.report.events import Report
 from restore.storage.base import (
     UNMETERED,
@@ -112,7 +111,7 @@ class RemoteStorage(Storage):
         """Writes one metadata file; see `Storage`."""
         handle = f"{METADATA_FOLDER}/{check_name(name)}"
         with tempfile.TemporaryFile() as spool:
-            await _in_thread(spool.write, data)
+            await in_thread(spool.write, data)
             await self._put(handle, spool, may_exist=True)
         return handle
 
@@ -177,9 +176,9 @@ class RemoteStorage(Storage):
         spool.seek(0)
         async with self.open_for_read(handle) as reader:
             while piece := await reader.read_piece():
-                if await _in_thread(spool.read, len(piece)) != piece:
+                if await in_thread(spool.read, len(piece)) != piece:
                     return False
-        return not await _in_thread(spool.read, 1)
+        return not await in_thread(spool.read, 1)
 
 
 class _RemoteReader(FileReader):
@@ -227,9 +226,4 @@ class _RemoteWriter(FileWriter):
         return self._handle
 
     async def write(self, data: bytes) -> None:
-        await _in_thread(self._spool.write, data)
-
-
-async def _in_thread(function: Callable[..., T], argument: object) -> T:
-    """Runs `function(argument)` in a thread of the event loop, to its end even while cancelled."""
-    return await shielded(asyncio.to_thread(function, argument))
+        await in_thread(self._spool.write, data)

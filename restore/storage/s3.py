@@ -10,7 +10,6 @@ demand, and with them two writers of one object at the same moment may both succ
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from restore.errors import (
     RestoreError,
     UsageError,
 )
-from restore.flow.threads import shielded
+from restore.flow.threads import in_thread
 from restore.storage.aws_settings import load_aws_settings
 from restore.storage.base import PIECE_BYTES, FileHandle
 from restore.storage.bucket_range import RangeRequest
@@ -67,7 +66,7 @@ async def open_s3(
 
     Cancellation: waits for the search for settings.
     """
-    settings = await shielded(asyncio.to_thread(load_aws_settings, anonymous=anonymous is True))
+    settings = await in_thread(partial(load_aws_settings, anonymous=anonymous is True))
     if anonymous is False and settings.credentials is None:
         raise UsageError(
             "no credentials for S3",
@@ -149,7 +148,7 @@ class S3Origin(Origin):
         """Writes an object; see `Origin`."""
         if not replace and await self._is_there(handle):
             raise file_exists(handle)
-        payload, md5 = await shielded(asyncio.to_thread(_digests, source))
+        payload, md5 = await in_thread(_digests, source)
         headers = {"Content-MD5": md5} if replace else {"Content-MD5": md5, "If-None-Match": "*"}
         url = self._url(handle)
         await upload(

@@ -7,7 +7,6 @@ this 20 us. A property test holds the two against each other.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from typing import Protocol
 from yarl import URL
 
 from restore.errors import TransientStorageError, UsageError
-from restore.flow.threads import shielded
+from restore.flow.threads import in_thread
 
 EMPTY_SHA256 = sha256(b"").hexdigest()
 """The payload of a request without one."""
@@ -80,7 +79,7 @@ class Signer:
         Cancellation: waits for the renewal, which goes on in a thread.
         """
         if self._keys is None or self._is_due():
-            self._keys = await shielded(asyncio.to_thread(self._renewed))
+            self._keys = await in_thread(self._renewed)
         return _signed(
             method, url, headers, self._keys, region=region, payload=payload, seconds=self._clock()
         )

@@ -305,7 +305,7 @@ async def test_the_oldest_file_is_looked_at_first() -> None:
     looked: list[int] = []
     for race in course.watch._races:
         race.look = lambda _now, age=race.age: looked.append(age)  # type: ignore[method-assign, misc]
-    course.watch._tick()
+    course.watch._look()
     assert looked == [1, 2, 3]
     for reading in readings:
         reading.cancel()
