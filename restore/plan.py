@@ -9,11 +9,12 @@ Source: design.md, Target and Continuity; spec/backup-format.md 6.4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.catalog.view import Gap, MetadataView
-from restore.errors import UnreachableError
+from restore.errors import DataError, UnreachableError
 from restore.target.base import MAX_REPLAY_VERSIONS
 
 
@@ -45,7 +46,7 @@ class Plan:
         kv_snapshot: the older one at K where the state history starts; None if it starts at V.
         transactions: the transaction backups from the one that holds K (or V) to the one that holds T.
         epoch_endings: the epoch-ending backups from epoch 0 on that vouch for all of these.
-        notes: why not more, one sentence each.
+        notes: why not more, and which metadata could not be read, one sentence each.
         gaps: what is missing between the backups looked at.
     """
 
@@ -77,10 +78,30 @@ class Plan:
 def make_plan(view: MetadataView, request: PlanRequest) -> Plan:
     """Chooses what to restore.
 
+    Where a metadata line could not be read, nobody knows what the newest version is, so one has to be asked
+    for; whatever reaches that is continuous without the line.
+
     Raises:
         UnreachableError: nothing can be restored, or less than asked for and `accept_older` is not set; the
             message says what is reachable and what stands in the way.
+        DataError: the newest version is asked for, and a metadata line could not be read.
     """
+    if request.target_version is None:
+        view.require_complete()
+    try:
+        return _plan(view, request)
+    except UnreachableError as error:
+        if view.problems:
+            error.hint = f"what is missing may stand in what could not be read: {_first_of(view.problems)}"
+        raise
+
+
+def _first_of(problems: Sequence[DataError]) -> str:
+    more = len(problems) - 1
+    return f"{problems[0]}; and {more} more" if more else str(problems[0])
+
+
+def _plan(view: MetadataView, request: PlanRequest) -> Plan:
     reach = _Reach(view, request)
     snapshot, target = reach.newest_base()
     kv_snapshot = reach.history_base(snapshot, target)
@@ -105,7 +126,7 @@ def make_plan(view: MetadataView, request: PlanRequest) -> Plan:
             for entry in view.cover_epochs().entries
             if entry.first_version <= transactions[-1].last_version
         ),
-        notes=tuple(reach.notes),
+        notes=(*map(str, view.problems), *reach.notes),
         gaps=tuple(dict.fromkeys(reach.gaps)),
     )
 

@@ -11,7 +11,7 @@ from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
-from restore.errors import FormatError, ManifestError
+from restore.errors import DataError, FormatError, ManifestError, UnsafePathError
 from restore.storage.names import check_handle
 
 U64: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
@@ -20,7 +20,7 @@ U64: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 MAX_U64 = (1 << 64) - 1
 
 
-class EpochEndingEntry(msgspec.Struct, frozen=True, order=True):
+class EpochEndingEntry(msgspec.Struct, frozen=True, order=True, gc=False):
     """A backup of consecutive epoch endings; versions are those of its first and last ledger info."""
 
     first_epoch: U64
@@ -35,7 +35,7 @@ class EpochEndingEntry(msgspec.Struct, frozen=True, order=True):
         return self.first_epoch, self.last_epoch
 
 
-class StateSnapshotEntry(msgspec.Struct, frozen=True, order=True):
+class StateSnapshotEntry(msgspec.Struct, frozen=True, order=True, gc=False):
     """A backup of the whole state at one version."""
 
     epoch: U64
@@ -43,7 +43,7 @@ class StateSnapshotEntry(msgspec.Struct, frozen=True, order=True):
     manifest: str
 
 
-class TransactionEntry(msgspec.Struct, frozen=True, order=True):
+class TransactionEntry(msgspec.Struct, frozen=True, order=True, gc=False):
     """A backup of consecutive transactions."""
 
     first_version: U64
@@ -56,13 +56,13 @@ class TransactionEntry(msgspec.Struct, frozen=True, order=True):
         return self.first_version, self.last_version
 
 
-class IdentityEntry(msgspec.Struct, frozen=True):
+class IdentityEntry(msgspec.Struct, frozen=True, gc=False):
     """Written once into an empty storage; its value is used by nobody."""
 
     id: str
 
 
-class CompactionEntry(msgspec.Struct, frozen=True):
+class CompactionEntry(msgspec.Struct, frozen=True, gc=False):
     """When each metadata file was first seen replaced; Unix seconds, or null for not replaced."""
 
     file_compacted_at: U64
@@ -86,8 +86,14 @@ DECODING_ERRORS = (ValueError, RecursionError)
 nested too deep are the other."""
 
 
+_HINT = (
+    "take this file from another replica of the backup; until then a restore needs a --target-version "
+    "that the rest reaches"
+)
+
+
 def parse_entries(data: bytes, *, file: str) -> list[Entry]:
-    """Parses one metadata file.
+    """Parses one metadata file, in which every line must be good.
 
     Raises:
         FormatError: a line that does not parse, named in the message; or there is none: each file that is
@@ -96,26 +102,47 @@ def parse_entries(data: bytes, *, file: str) -> list[Entry]:
         UnsafePathError: a manifest outside the storage.
     """
     entries = []
-    offset = 0
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if line.strip():
-            try:
-                entries.append(_parse_line(line))
-            except DECODING_ERRORS as error:
-                raise FormatError(
-                    f"metadata line {number} does not parse: {error}", file=file, offset=offset
-                ) from error
-            _check_range(entries[-1], file=file, line=number)
-            _check_manifest(entries[-1])
-        offset += len(line)
-    if not entries:
-        raise FormatError("metadata file is empty", file=file)
+    for found in parse_lines(data, file=file):
+        if isinstance(found, DataError):
+            raise found
+        entries.append(found)
     return entries
 
 
-def _check_manifest(entry: Entry) -> None:
-    if isinstance(entry, EpochEndingEntry | StateSnapshotEntry | TransactionEntry):
-        check_handle(entry.manifest)
+def parse_lines(data: bytes, *, file: str) -> Iterator[Entry | DataError]:
+    """Parses one metadata file line by line: each is an entry, or what `parse_entries` would raise for it."""
+    offset = 0
+    is_empty = True
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        if line.strip():
+            is_empty = False
+            yield _parse_line(line, number=number, file=file, offset=offset)
+        offset += len(line)
+    if is_empty:
+        yield FormatError("metadata file is empty", file=file, hint=_HINT)
+
+
+def check_entry(entry: Entry) -> None:
+    """Checks what the types do not say.
+
+    Raises:
+        ValueError: a number above 64 bits.
+        ManifestError: a range that is reversed.
+        UnsafePathError: a manifest outside the storage.
+    """
+    match entry:
+        case TransactionEntry():
+            _check_range(entry, "versions", entry.first_version, entry.last_version)
+            check_handle(entry.manifest)
+        case EpochEndingEntry():
+            _check_range(entry, "epochs", entry.first_epoch, entry.last_epoch)
+            _check_range(entry, "versions", entry.first_version, entry.last_version)
+            check_handle(entry.manifest)
+        case StateSnapshotEntry():
+            check_u64(entry)
+            check_handle(entry.manifest)
+        case CompactionEntry():
+            check_u64(entry)
 
 
 def encode_entry(entry: Entry) -> str:
@@ -180,27 +207,40 @@ def _numbers(value: object) -> Iterator[int]:
         yield from (number for number in value.values() if number is not None)
 
 
-def _parse_line(line: bytes) -> Entry:
+def _parse_line(line: bytes, *, number: int, file: str, offset: int) -> Entry | DataError:
+    where = f"metadata line {number}"
+    try:
+        entry = _decode_line(line)
+        check_entry(entry)
+    except DECODING_ERRORS as error:
+        return FormatError(f"{where} does not parse: {error}", file=file, offset=offset, hint=_HINT)
+    except ManifestError as error:
+        return ManifestError(
+            f"{where} has {error.message}", file=file, offset=offset, found=error.found, hint=_HINT
+        )
+    except UnsafePathError as error:
+        return UnsafePathError(
+            f"{where} names a manifest outside the storage",
+            file=file,
+            offset=offset,
+            found=error.file,
+            hint=_HINT,
+        )
+    return entry
+
+
+def _decode_line(line: bytes) -> Entry:
     outer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
     if len(outer) != 1:
         raise ValueError("expected an object with one key")
     ((name, body),) = outer.items()
     kind = VARIANTS.get(name)
     if kind is None:
-        raise ValueError(f"unknown kind {name!r}")
-    entry = msgspec.json.decode(body, type=kind)
-    check_u64(entry)
-    return entry
+        raise ValueError(f"unknown kind {name[:40]!r}")  # it may be as long as the file
+    return msgspec.json.decode(body, type=kind)
 
 
-def _check_range(entry: Entry, *, file: str, line: int) -> None:
-    ranges: list[tuple[str, int, int]] = []
-    if isinstance(entry, EpochEndingEntry):
-        ranges.append(("epochs", entry.first_epoch, entry.last_epoch))
-    if isinstance(entry, EpochEndingEntry | TransactionEntry):
-        ranges.append(("versions", entry.first_version, entry.last_version))
-    for name, first, last in ranges:
-        if first > last:
-            raise ManifestError(
-                f"metadata line {line} has reversed {name}", file=file, found=f"{first}..{last}"
-            )
+def _check_range(entry: EpochEndingEntry | TransactionEntry, what: str, first: int, last: int) -> None:
+    if not first <= last <= MAX_U64:
+        check_u64(entry)
+        raise ManifestError(f"reversed {what}", found=f"{first}..{last}")

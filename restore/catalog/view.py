@@ -9,10 +9,11 @@ Source: spec/backup-format.md 4.1; design.md, Continuity.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Generic, TypeVar
 
 from restore.catalog.entries import BackupEntry, Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
+from restore.errors import DataError
 
 Ranged = TypeVar("Ranged", EpochEndingEntry, TransactionEntry)
 
@@ -53,18 +54,54 @@ class Coverage(Generic[Ranged]):
     gap: Gap | None
 
 
+@dataclass(frozen=True, slots=True)
+class StorageState:
+    """The newest of what a storage holds; None where it holds none."""
+
+    latest_epoch_ending_epoch: int | None
+    latest_state_snapshot_epoch: int | None
+    latest_state_snapshot_version: int | None
+    latest_transaction_version: int | None
+
+    def __str__(self) -> str:
+        """The line of the Rust tool, which programs find among others by its words."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return ", ".join(f"{name}: {'none' if value is None else value}" for name, value in values)
+
+
 class MetadataView:
-    """All backups of a storage.
+    """All backups of a storage, as far as its metadata could be read.
 
     Attributes:
         epoch_endings, state_snapshots, transactions: each sorted, without exact duplicates.
+        problems: one for each line that could not be read; what it said is not in the view.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry], problems: Iterable[DataError] = ()) -> None:
+        self.problems = tuple(problems)
         everything = list(entries)
         self.epoch_endings = _sorted(everything, EpochEndingEntry)
         self.state_snapshots = _sorted(everything, StateSnapshotEntry)
         self.transactions = _sorted(everything, TransactionEntry)
+
+    def require_complete(self) -> None:
+        """Checks that every line could be read: otherwise nobody knows what the newest backup is.
+
+        Raises:
+            DataError: the first one that could not.
+        """
+        if self.problems:
+            raise self.problems[0]
+
+    def state(self) -> StorageState:
+        """The newest of each kind; of the snapshots that of the latest epoch, then of the highest version."""
+        snapshot = self.state_snapshots[-1] if self.state_snapshots else None
+        return StorageState(
+            max((entry.last_epoch for entry in self.epoch_endings), default=None),
+            None if snapshot is None else snapshot.epoch,
+            None if snapshot is None else snapshot.version,
+            max((entry.last_version for entry in self.transactions), default=None),
+        )
 
     def cover_epochs(self) -> Coverage[EpochEndingEntry]:
         """The epoch endings from epoch 0 on, as far as they are continuous."""
