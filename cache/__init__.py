@@ -5,10 +5,11 @@
     sync        lists, fetches what is missing, re-validates what is kept, retires the rest
     prune       removes what is retired and leased by nobody; never waits
     entry       files and the packs that hold many of them: bytes, pure
-    index       which files a mirror holds, in which packs
+    index       which files a mirror holds, in which packs: pure
+    folder      the files of one mirror, and every operation on them
     lock        READ, SYNC and PRUNE, and why they cannot deadlock
     lease       what a reader holds, as long as its process lives
-    presence    a file that is locked as long as its process lives: what locks and leases name their holders with
+    presence    a file that is locked as long as its process lives: how holders make themselves known
     probe       whether a file system locks at all
     atomic      files that are written whole or not at all
     survey      what a folder of mirrors holds, and whether it is sound

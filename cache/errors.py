@@ -2,14 +2,14 @@
 
     MirrorError
     ├── LockTimeoutError       another process held a lock for too long
-    ├── LockOrderError         a lock was asked for that would wait for ourselves: a mistake of the caller's code
+    ├── LockOrderError         a lock was asked for that would wait for ourselves: a mistake in code
     ├── NoLocksError           the file system does not lock, so the folder must not be shared
     ├── LeaseLostError         leased files, or the lease itself, were taken away from outside
     ├── VanishedError          raised by a source: a file that it listed is there no more
     ├── UnfetchableError       a file is still listed, and still cannot be fetched
     ├── UnsettledError         the source changes faster than it can be read
     ├── EmptyListingError      a source that had files lists none
-    └── DamagedPackError       bytes that are not the pack, or the index, that they should be
+    └── DamagedFileError       bytes that are not the pack, the index or the lease that they should be
 
 What the file system raises (`OSError`) and what a source raises passes as it is.
 """
@@ -75,5 +75,5 @@ class EmptyListingError(MirrorError):
     """A source that had files before lists none."""
 
 
-class DamagedPackError(MirrorError):
-    """Bytes that are not the pack, or the index, that they should be."""
+class DamagedFileError(MirrorError):
+    """Bytes that are not the pack, the index or the lease that they should be."""

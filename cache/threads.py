@@ -13,8 +13,9 @@ Ts = TypeVarTuple("Ts")
 async def in_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
     """Runs `function(*args)` in a thread of the event loop.
 
-    Cancellation: waits for the thread first, since nothing can stop it; then its error is raised, or, where it
-        ended well, `CancelledError`. Its result is lost: what must be given back the function keeps elsewhere.
+    Cancellation: waits for the thread first, since nothing can stop it; then its error is raised, or, where
+        it ended well, `CancelledError`. Its result is lost: what must be given back the function keeps
+        elsewhere.
     """
     task = asyncio.ensure_future(asyncio.to_thread(function, *args))
     cancelled: asyncio.CancelledError | None = None
