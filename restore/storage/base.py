@@ -161,8 +161,17 @@ class Storage(ABC):
         """Writes one metadata file, given as bytes; see `save_metadata_lines`."""
 
     @abstractmethod
+    async def list_metadata(self) -> dict[FileHandle, str]:
+        """The handles of all metadata files, sorted, each with a tag of its content.
+
+        A tag is opaque text that changes when the content does, as finely as the storage tells: web servers
+        tell size and second, or minute, of writing. It is empty where nothing is told. A failed listing
+        raises and is never an empty one.
+        """
+
     async def list_metadata_files(self) -> list[FileHandle]:
-        """The handles of all metadata files, sorted; a failed listing raises and is never an empty one."""
+        """The handles of all metadata files, sorted; see `list_metadata`."""
+        return list(await self.list_metadata())
 
     @abstractmethod
     async def backup_metadata_file(self, handle: FileHandle) -> None:

@@ -157,8 +157,8 @@ class CommandStorage(Storage):
             await writer.write(data)
         return writer.handle
 
-    async def list_metadata_files(self) -> list[FileHandle]:
-        """The handles of all metadata files, sorted.
+    async def list_metadata(self) -> dict[FileHandle, str]:
+        """The handles of all metadata files, sorted; no command tells of their content.
 
         Raises:
             EmptyStorageError: the command listed none.
@@ -174,7 +174,7 @@ class CommandStorage(Storage):
                 hint="many configurations hide that their lister failed (`||:`): run list_metadata_files by "
                 "hand without it, and check bucket, folder and credentials",
             )
-        return handles
+        return dict.fromkeys(handles, "")
 
     async def backup_metadata_file(self, handle: FileHandle) -> None:
         """Moves a metadata file to the retired ones.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
 from restore.errors import TransientStorageError
+from restore.storage.json_answer import parse_json
 from restore.storage.origin import Pin
-from restore.storage.paging import Page, name_in_folder
+from restore.storage.paging import Page, content_tag, files_in_folder
 
 OBJECT_FIELDS = "kind,generation,size"
-LISTING_FIELDS = "kind,nextPageToken,items(name)"
+LISTING_FIELDS = "kind,nextPageToken,items(name,generation)"
 """What is asked for, so that answers are small; `kind` shows that an answer is one."""
-
-T = TypeVar("T")
 
 
 class _Object(msgspec.Struct):
@@ -25,6 +24,7 @@ class _Object(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     name: str
+    generation: str = ""
 
 
 class _Listing(msgspec.Struct, rename="camel"):
@@ -39,7 +39,7 @@ def pin_of(body: bytes, *, file: str) -> Pin:
     Raises:
         TransientStorageError: the answer was cut short, or is something else.
     """
-    told = _parse(body, _Object, file)
+    told = parse_json(body, _Object, file=file)
     if not (told.size.isascii() and told.size.isdigit()):
         raise TransientStorageError("storage answers something else", file=file, found=f"size {told.size!r}")
     return Pin(told.generation, int(told.size))
@@ -51,13 +51,6 @@ def page_of(body: bytes, *, prefix: str, file: str) -> Page:
     Raises:
         TransientStorageError: it was cut short, or is of another folder, or something else.
     """
-    told = _parse(body, _Listing, file)
-    names = (name_in_folder(item.name, prefix, folder=file) for item in told.items)
-    return Page([name for name in names if name is not None], told.next_page_token)
-
-
-def _parse(body: bytes, kind: type[T], file: str) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
-        raise TransientStorageError("storage answers something else", file=file, found=error) from error
+    told = parse_json(body, _Listing, file=file)
+    tags = ((item.name, content_tag(item.generation)) for item in told.items)
+    return Page(files_in_folder(tags, prefix, folder=file), told.next_page_token)

@@ -21,9 +21,16 @@ from collections.abc import Mapping
 
 import msgspec
 
-from restore.errors import AccessDeniedError, EmptyStorageError, RestoreError, ThrottledError
+from restore.errors import (
+    AccessDeniedError,
+    EmptyStorageError,
+    RestoreError,
+    ThrottledError,
+    TransientStorageError,
+)
 from restore.storage.base import FileHandle
 from restore.storage.http_answers import error_of_status, retry_after
+from restore.storage.json_answer import parse_json
 
 _PAYER_MISSING = frozenset({"required", "userProjectMissing", "userProjectInvalid", "userProjectDenied"})
 """`required` is what a request lacks; ours lack nothing but who pays."""
@@ -90,7 +97,7 @@ def error_of_listing(
 def reason_of(body: bytes) -> str:
     """The reason of an error; empty where there is none."""
     try:
-        details = msgspec.json.decode(body, type=_Body).error.errors
-    except msgspec.MsgspecError:  # words, a proxy's page, nothing
+        details = parse_json(body, _Body, file="").error.errors
+    except TransientStorageError:  # words, a proxy's page, nothing
         return ""
     return details[0].reason if details else ""

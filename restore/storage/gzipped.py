@@ -129,9 +129,9 @@ class Gzipped(Storage):
                 raise
             return handle
 
-    async def list_metadata_files(self) -> list[FileHandle]:
-        """The handles of all metadata files; see `Storage`."""
-        return await self._storage.list_metadata_files()
+    async def list_metadata(self) -> dict[FileHandle, str]:
+        """The handles of all metadata files, with tags of what is packed; see `Storage`."""
+        return await self._storage.list_metadata()
 
     async def backup_metadata_file(self, handle: FileHandle) -> None:
         """Moves a metadata file out of the listing; see `Storage`."""

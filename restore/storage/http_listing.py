@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from restore.errors import StorageUnavailableError, TransientStorageError
+from restore.storage.json_answer import parse_json
+from restore.storage.paging import content_tag
 
 _TITLES = ("index of", "directory listing")
 """How the pages of nginx, Apache, lighttpd and Python's own server begin."""
@@ -26,38 +28,52 @@ _LINK = re.compile(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""", re.IG
 class _Entry(msgspec.Struct):
     name: str
     type: str = "file"  # nginx's way
+    mtime: msgspec.Raw = msgspec.Raw()
     is_dir: bool = False  # Caddy's
+    mod_time: msgspec.Raw = msgspec.Raw()
+    size: msgspec.Raw = msgspec.Raw()  # both; taken as they are written
 
 
-def parse_json_index(body: bytes, *, file: str) -> list[str]:
-    """The names of the files in nginx's `autoindex_format json`, or in what Caddy answers.
+def parse_json_index(body: bytes, *, file: str) -> dict[str, str]:
+    """The files in nginx's `autoindex_format json`, or in what Caddy answers, each with its tag.
 
     Raises:
         TransientStorageError: the body was cut short, or is something else.
     """
-    try:
-        entries = msgspec.json.decode(body, type=list[_Entry])
-    except msgspec.MsgspecError as error:
-        raise TransientStorageError("index of the folder does not parse", file=file, found=error) from error
-    return [entry.name for entry in entries if entry.type == "file" and not entry.is_dir]
+    entries = parse_json(body, list[_Entry], file=file)
+    return {entry.name: _tag_of(entry) for entry in entries if entry.type == "file" and not entry.is_dir}
 
 
-def parse_html_index(text: str, *, file: str) -> list[str]:
-    """The names of the files that an index page links to: relative links without a query or a folder.
+def _tag_of(entry: _Entry) -> str:
+    written = entry.mtime or entry.mod_time
+    return content_tag(str(written, errors="replace"), str(entry.size, errors="replace"))
+
+
+def parse_html_index(text: str, *, file: str) -> dict[str, str]:
+    """The files that an index page links to, by relative links without a query or a folder.
+
+    What the line of a link says behind it, which is date and size where anything, is the file's tag.
 
     Raises:
         StorageUnavailableError: it is no index.
         TransientStorageError: it was cut short.
     """
-    headings, names, is_whole = [], [], False
+    headings, is_whole = [], False
+    files: dict[str, list[str]] = {}
+    behind: list[str] = []  # the link of this line
     for tag in _TAG.finditer(text):
         match tag["name"].lower():
             case "title" | "h1":
                 headings.append(tag["text"])
             case "a" if link := _LINK.search(tag["attributes"]):
-                names.append(_file_name(link[1] or link[2] or link[3] or ""))
+                behind = files.setdefault(_file_name(link[1] or link[2] or link[3] or ""), [])
+                continue  # what follows is its name
             case "/html":
                 is_whole = True
+        said, line_end, _ = tag["text"].partition("\n")
+        behind += said.split()
+        if line_end:
+            behind = []
     if not any(title in heading.lower() for heading in headings for title in _TITLES):
         raise StorageUnavailableError(
             "server does not list its folders",
@@ -68,7 +84,7 @@ def parse_html_index(text: str, *, file: str) -> list[str]:
         )
     if not is_whole:
         raise TransientStorageError("index of the folder was cut short", file=file)
-    return [name for name in names if name]
+    return {name: content_tag(" ".join(said)) for name, said in files.items() if name}
 
 
 def _file_name(link: str) -> str:

@@ -148,8 +148,8 @@ class LocalFs(Storage):
             await in_thread(self._save_new, handle, data)
         return handle
 
-    async def list_metadata_files(self) -> list[FileHandle]:
-        """The handles of all metadata files, sorted.
+    async def list_metadata(self) -> dict[FileHandle, str]:
+        """The handles of all metadata files, sorted, with tags from what the file system knows.
 
         Raises:
             EmptyStorageError: there is no folder, or none for metadata.
@@ -159,10 +159,9 @@ class LocalFs(Storage):
         folder = self._root / METADATA_FOLDER
         with _failures(str(folder)):
             try:
-                names = await in_thread(os.listdir, folder)
+                return await in_thread(_list_metadata, folder)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise EmptyStorageError("storage holds no backup", file=str(folder)) from error
-        return sorted(check_handle(f"{METADATA_FOLDER}/{name}") for name in names if not name.startswith("."))
 
     async def backup_metadata_file(self, handle: FileHandle) -> None:
         """Moves a metadata file to the retired ones, durably.
@@ -254,6 +253,29 @@ class _LocalWriter(FileWriter):
     async def write(self, data: bytes) -> None:
         with _failures(self._handle):
             await in_thread(self._file.write, data)
+
+
+def _list_metadata(folder: Path) -> dict[FileHandle, str]:
+    with os.scandir(folder) as entries:
+        found = {
+            check_handle(f"{METADATA_FOLDER}/{entry.name}"): _tag_of(entry)
+            for entry in entries
+            if not entry.name.startswith(".")
+        }
+    return dict(sorted(found.items()))
+
+
+def _tag_of(entry: os.DirEntry[str]) -> str:
+    """Changes with the content, whether a file is written again or replaced by one of the same age and size.
+
+    Not with the time of the last change of status: that also changes when a file is linked, or given to
+    another owner.
+    """
+    try:
+        told = entry.stat()
+    except OSError:
+        return ""  # a link that leads nowhere, a file that is gone: reading it says so
+    return f"{told.st_mtime_ns}-{told.st_size}-{told.st_ino}"
 
 
 @contextmanager

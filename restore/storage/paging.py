@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 
 from restore.errors import StorageUnavailableError, TransientStorageError
 
@@ -15,7 +16,10 @@ MAX_PAGES = 1000
 
 MAX_NAMES = 1_000_000
 MAX_CHARACTERS = 128 << 20
-"""Of all names: as many as those pages have, each as long as names of ours can be."""
+"""Of all names and tags: as many as those pages have, twice as long as those of ours are."""
+
+MAX_TAG_CHARACTERS = 200
+"""Of a tag; those of all known storages have less than half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +27,16 @@ class Page:
     """A page of a folder's listing.
 
     Attributes:
-        names: of the objects directly in the folder.
+        files: the names of the objects directly in the folder, each with a tag made by `content_tag`.
         token: asks for the next page; empty on the last one.
     """
 
-    names: list[str]
+    files: dict[str, str]
     token: str
 
 
-async def names_of_pages(ask: Callable[[str], Awaitable[Page]], *, folder: str) -> list[str]:
-    """The names of all pages, each once.
+async def files_of_pages(ask: Callable[[str], Awaitable[Page]], *, folder: str) -> dict[str, str]:
+    """The names of all pages, each with its tag; the later one, where two pages have a name.
 
     Args:
         ask: gets the page of a token; of an empty one, the first.
@@ -42,22 +46,22 @@ async def names_of_pages(ask: Callable[[str], Awaitable[Page]], *, folder: str) 
         TransientStorageError: a page leads to one that was here.
         StorageUnavailableError: there is no end.
     """
-    names: dict[str, None] = {}
+    files: dict[str, str] = {}
     characters = 0
     tokens = {""}
     token = ""
     for _ in range(MAX_PAGES):
         page = await ask(token)
-        names |= dict.fromkeys(page.names)
-        characters += sum(map(len, page.names))
-        if len(names) > MAX_NAMES or characters > MAX_CHARACTERS:
+        files |= page.files
+        characters += sum(map(len, page.files)) + sum(map(len, page.files.values()))
+        if len(files) > MAX_NAMES or characters > MAX_CHARACTERS:
             raise StorageUnavailableError(
                 "listing is too long",
                 file=folder,
-                expected=f"{MAX_NAMES} names of {MAX_CHARACTERS} characters in all",
+                expected=f"{MAX_NAMES} names of {MAX_CHARACTERS} characters in all, tags included",
             )
         if not page.token:
-            return list(names)
+            return files
         if page.token in tokens:
             raise TransientStorageError("listing goes in circles", file=folder)
         token = page.token
@@ -65,13 +69,35 @@ async def names_of_pages(ask: Callable[[str], Awaitable[Page]], *, folder: str) 
     raise StorageUnavailableError("listing does not end", file=folder, expected=f"{MAX_PAGES} pages")
 
 
-def name_in_folder(key: str, prefix: str, *, folder: str) -> str | None:
-    """The name of the object `key` of a listing; None where it lies deeper, or is the folder's own mark.
+def files_in_folder(tags: Iterable[tuple[str, str]], prefix: str, *, folder: str) -> dict[str, str]:
+    """The files of a page, without those that lie deeper and the folder's own mark.
+
+    Args:
+        tags: the keys of a listing, each with its tag.
+        prefix: the folder's key, with a slash at its end.
+        folder: what is listed, for errors.
 
     Raises:
-        TransientStorageError: it lies elsewhere.
+        TransientStorageError: a key lies elsewhere.
     """
-    if not key.startswith(prefix):
-        raise TransientStorageError("listing has a file of another folder", file=folder, found=key)
-    name = key.removeprefix(prefix)
-    return name if name and "/" not in name else None
+    files: dict[str, str] = {}
+    for key, tag in tags:
+        if not key.startswith(prefix):
+            raise TransientStorageError("listing has a file of another folder", file=folder, found=key)
+        name = key.removeprefix(prefix)
+        if name and "/" not in name:
+            files[name] = tag
+    return files
+
+
+def content_tag(*told: str) -> str:
+    """A tag of what a listing tells of a file's content; empty if any of it is missing.
+
+    A part of it would pass for more than it says: another content may well have the same size.
+    """
+    if not all(told):
+        return ""
+    tag = " ".join(told)
+    if len(tag) > MAX_TAG_CHARACTERS or not tag.isprintable():
+        return sha256(tag.encode("utf-8", "backslashreplace")).hexdigest()
+    return tag

@@ -30,7 +30,7 @@ from restore.storage.base import (
 from restore.storage.buffers import Buffers
 from restore.storage.names import METADATA_FOLDER, RETIRED_FOLDER, check_handle, check_name
 from restore.storage.origin import Origin, Pin
-from restore.storage.paging import Page, names_of_pages
+from restore.storage.paging import Page, files_of_pages
 from restore.storage.race import Course
 from restore.storage.transfer import Means, Part
 
@@ -115,8 +115,8 @@ class RemoteStorage(Storage):
             await self._put(handle, spool, may_exist=True)
         return handle
 
-    async def list_metadata_files(self) -> list[FileHandle]:
-        """The handles of all metadata files, sorted.
+    async def list_metadata(self) -> dict[FileHandle, str]:
+        """The handles of all metadata files, sorted, with the tags that the origin lists.
 
         Raises:
             EmptyStorageError: there is nothing.
@@ -126,10 +126,10 @@ class RemoteStorage(Storage):
         async def ask(token: str) -> Page:
             return await self._tried(METADATA_FOLDER, lambda: self._origin.list_page(METADATA_FOLDER, token))
 
-        names = await names_of_pages(ask, folder=METADATA_FOLDER)
-        if not names:
+        files = await files_of_pages(ask, folder=METADATA_FOLDER)
+        if not files:
             raise EmptyStorageError("storage holds no backup", file=f"{self.identity}/{METADATA_FOLDER}")
-        return sorted({check_handle(f"{METADATA_FOLDER}/{name}") for name in names})
+        return {check_handle(f"{METADATA_FOLDER}/{name}"): tag for name, tag in sorted(files.items())}
 
     async def backup_metadata_file(self, handle: FileHandle) -> None:
         """Moves a metadata file to the retired ones.

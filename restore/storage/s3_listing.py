@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote_plus
 from xml.etree.ElementTree import Element
 
 from restore.errors import TransientStorageError
-from restore.storage.paging import Page, name_in_folder
+from restore.storage.paging import Page, content_tag, files_in_folder
+from restore.storage.s3_xml import texts_of
 
 
 def page_query(prefix: str, token: str) -> str:
@@ -49,9 +50,12 @@ def page_of(root: Element, *, bucket: str, prefix: str, file: str) -> Page:
     more, token = _text(root, "IsTruncated"), _text(root, "NextContinuationToken")
     if more not in {"true", "false"} or (more == "true" and not token):
         raise TransientStorageError("listing does not say how it goes on", file=file, found=more or None)
-    keys = (decoded(_text(contents, "Key")) for contents in root.iterfind("{*}Contents"))
-    names = (name_in_folder(key, prefix, folder=file) for key in keys)
-    return Page([name for name in names if name is not None], token if more == "true" else "")
+    found = map(texts_of, root.iterfind("{*}Contents"))
+    tags = (
+        (decoded(told.get("Key", "")), content_tag(told.get("ETag", ""), told.get("Size", "")))
+        for told in found
+    )
+    return Page(files_in_folder(tags, prefix, folder=file), token if more == "true" else "")
 
 
 def _text(element: Element, name: str) -> str:

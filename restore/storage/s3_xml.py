@@ -47,6 +47,14 @@ def parse_xml(body: bytes, *, file: str) -> Element:
         raise TransientStorageError("answer of the storage does not parse", file=file, found=error) from error
 
 
+def texts_of(element: Element) -> dict[str, str]:
+    """The texts of the elements directly in this one, by their names.
+
+    All at once: to search for each by `{*}name` takes five times as long.
+    """
+    return {name_of(child): child.text or "" for child in element}
+
+
 def name_of(element: Element) -> str:
     """The element's name without its namespace."""
     return element.tag.rpartition("}")[2]

@@ -13,6 +13,7 @@ import pytest
 
 from restore.errors import EmptyStorageError, MissingFileError, RestoreError, UnsafePathError
 from restore.storage.base import PIECE_BYTES, UNMETERED, WHOLE_BYTES, FileHandle, Payer, Storage, read_file
+from restore.storage.paging import MAX_TAG_CHARACTERS
 from restore.storage.transfer import PART_BYTES
 from tests.conftest import open_descriptors
 from tests.contracts.cancelling import cancel_at_every_wait
@@ -90,11 +91,13 @@ class Unchanged:
 class ReadingContract:
     """The tests.
 
-    A storage that cannot tell why it was refused has another error where a file is missing.
+    A storage that cannot tell why it was refused has another error where a file is missing; one whose
+    listings tell names only has no tags.
     """
 
     missing: type[RestoreError] = MissingFileError
     lies_as_read: bool = True
+    tells_tags: bool = True
 
     @pytest.fixture
     def open_storage(self) -> OpenStorage:
@@ -108,6 +111,11 @@ class ReadingContract:
     @pytest.fixture
     def place_file(self, storage: Storage) -> PlaceFile:
         """To be given by the backend."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def replace_metadata(self, storage: Storage, place_file: PlaceFile) -> PlaceFile:
+        """To be given by the backend: places a metadata file where one is, at another time."""
         raise NotImplementedError
 
     @pytest.mark.parametrize("size", SIZES)
@@ -288,6 +296,36 @@ class ReadingContract:
             await place_file(handle, b"not metadata")
         assert await storage.list_metadata_files() == sorted(files)
         assert {handle: await get(storage, handle) for handle in files} == files
+
+    async def test_a_tag_stays_as_long_as_the_content_does(
+        self, open_storage: OpenStorage, storage: Storage, place_file: PlaceFile
+    ) -> None:
+        for handle in ("metadata/b.meta", "metadata/c.meta"):
+            await place_file(handle, b"line\n")
+        tags = await storage.list_metadata()
+        assert list(tags) == ["metadata/b.meta", "metadata/c.meta"]
+        for handle, tag in tags.items():
+            assert bool(tag) is self.tells_tags
+            assert len(tag) <= MAX_TAG_CHARACTERS
+            assert tag == "" or tag.isprintable()
+            await get(storage, handle)
+        for handle in ("metadata/a.meta", "metadata/d.meta"):
+            await place_file(handle, b"line\n")
+        later = await open_storage("backups").list_metadata()
+        assert list(later) == [f"metadata/{name}.meta" for name in "abcd"]
+        assert {handle: later[handle] for handle in tags} == tags
+
+    async def test_other_content_of_the_same_size_has_another_tag(
+        self, storage: Storage, place_file: PlaceFile, replace_metadata: PlaceFile
+    ) -> None:
+        for handle in ("metadata/changes.meta", "metadata/stays.meta"):
+            await place_file(handle, b"line\n")
+        before = await storage.list_metadata()
+        await replace_metadata("metadata/changes.meta", b"enil\n")
+        after = await storage.list_metadata()
+        changed = {handle for handle in before if before[handle] != after[handle]}
+        assert changed == ({"metadata/changes.meta"} if self.tells_tags else set())
+        assert await get(storage, "metadata/changes.meta") == b"enil\n"
 
     async def test_a_storage_without_metadata_lists_none_or_says_so(
         self, storage: Storage, place_file: PlaceFile

@@ -68,6 +68,16 @@ class StorageContract(ReadingContract):
 
         return place
 
+    @pytest.fixture
+    def replace_metadata(self, storage: Storage, place_file: PlaceFile) -> PlaceFile:
+        """Nothing is overwritten, so the one that is there is retired."""
+
+        async def replace(handle: FileHandle, data: bytes) -> None:
+            await storage.backup_metadata_file(handle)
+            await place_file(handle, data)
+
+        return replace
+
     async def is_there(self, storage: Storage, handle: FileHandle) -> bool:
         """Whether the file can be read."""
         try:

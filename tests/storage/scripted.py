@@ -87,7 +87,7 @@ class ScriptedOrigin(Origin):
 
     async def list_page(self, folder: str, token: str) -> Page:
         prefix = f"{folder}/"
-        return Page([name.removeprefix(prefix) for name in self.objects if name.startswith(prefix)], "")
+        return Page({name.removeprefix(prefix): "" for name in self.objects if name.startswith(prefix)}, "")
 
     async def put(self, handle: FileHandle, source: IO[bytes], size: int, *, replace: bool) -> None:
         raise UsageError("storage cannot be written to")

@@ -23,10 +23,11 @@ async def at_once(_seconds: float) -> None:
 
 
 class TestCommandStorage(StorageContract):
-    """Places are folders side by side. Why a command failed cannot be told."""
+    """Places are folders side by side. Why a command failed cannot be told, nor what a file holds."""
 
     missing = CommandFailedError
     existing = CommandFailedError
+    tells_tags = False
 
     @pytest.fixture
     async def open_storage(self, tmp_path: Path) -> AsyncIterator[OpenStorage]:

@@ -28,7 +28,7 @@ from restore.report.events import silent
 from restore.storage.gcs import GcsOrigin
 from restore.storage.http import HttpClient
 from restore.storage.origin import Answer, Pin
-from tests.storage.listing import list_names
+from tests.storage.listing import list_names, list_tags
 from tests.storage.scripted_http import Reply, Request, ScriptedServer, reply
 
 HANDLE = "abc.0000/one.chunk"
@@ -242,8 +242,14 @@ async def test_all_pages_are_asked_for(bench: Bench) -> None:
     assert sorted(names) == ["a.meta", "b.meta", "naïve ☃.meta"]
     asked = [query_of(request) for request in bench.server.requests]
     assert [query.pop("pageToken", None) for query in asked] == [None, "more/+ =", "yet more"]
-    fields = "kind,nextPageToken,items(name)"
+    fields = "kind,nextPageToken,items(name,generation)"
     assert asked == [{"prefix": folder, "delimiter": "/", "fields": fields}] * 3
+
+
+async def test_the_generation_of_an_object_is_its_tag(bench: Bench) -> None:
+    items = [{"name": "the/prefix/metadata/a", "generation": "7"}, {"name": "the/prefix/metadata/b"}]
+    bench.answers(json_reply({"kind": "storage#objects", "items": items}))
+    assert await list_tags(bench.origin, "metadata") == {"a": "7", "b": ""}
 
 
 @pytest.mark.parametrize("answers", [[page()], [page("the/prefix/metadata/")], [page(token="a"), page()]])
@@ -262,6 +268,10 @@ NAME = "the/prefix/metadata/a.meta"
         ([reply(200, b'{"kind": "storage#objects", "items": [{"name": "the/pre')], TransientStorageError),
         ([json_reply({"kind": "storage#object", "items": []})], TransientStorageError),
         ([json_reply({"kind": "storage#objects", "items": [{}]})], TransientStorageError),
+        (
+            [json_reply({"kind": "storage#objects", "items": [{"name": NAME, "generation": 7}]})],
+            TransientStorageError,
+        ),
         ([page("the/prefix/metadat")], TransientStorageError),
         ([page("metadata/a.meta")], TransientStorageError),
         ([page(NAME, token="a"), page(NAME, token="a")], TransientStorageError),

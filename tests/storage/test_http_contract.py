@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -44,6 +45,18 @@ class NginxContract(ReadingContract):
             path.write_bytes(data)
 
         return place
+
+    @pytest.fixture
+    def replace_metadata(self, folder: Path, place_file: PlaceFile) -> PlaceFile:
+        """A minute later: that is what the coarser index tells."""
+
+        async def replace(handle: FileHandle, data: bytes) -> None:
+            await place_file(handle, data)
+            path = folder / "backups" / handle
+            later = path.stat().st_mtime + 60
+            os.utime(path, (later, later))
+
+        return replace
 
     @pytest.mark.parametrize("handle", ODD_HANDLES)
     async def test_an_odd_name_is_read_and_listed(

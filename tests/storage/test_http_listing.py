@@ -25,7 +25,7 @@ from restore.storage.http import HttpClient
 from restore.storage.http_listing import parse_html_index, parse_json_index
 from restore.storage.http_origin import HttpOrigin
 from tests.contracts.reading import ODD_HANDLES
-from tests.storage.listing import list_names
+from tests.storage.listing import list_names, list_tags
 from tests.storage.scripted_http import Reply, ScriptedServer, reply
 
 # As the servers write them, shortened to what matters.
@@ -69,9 +69,11 @@ APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
    <th><a href="?C=M;O=A">Last modified</a></th></tr>
    <tr><td><img src="/icons/back.gif" alt="[PARENTDIR]"></td><td><a href="/backup/">Parent</a></td></tr>
    <tr><td><img src="/icons/folder.gif" alt="[DIR]"></td><td><a href="deeper/">deeper/</a></td></tr>
-   <tr><td><img src="/icons/unknown.gif" alt="[   ]"></td><td><a href="a.meta">a.meta</a></td></tr>
+   <tr><td><a href="a.meta"><img src="/icons/unknown.gif" alt="[   ]"></a></td>\
+<td><a href="a.meta">a.meta</a></td><td align="right">2026-11-26 16:28  </td><td align="right">  5 </td></tr>
    <tr><td><img src="/icons/unknown.gif" alt="[   ]"></td>
-   <td><a href="b%20%e2%98%83.meta">b \u2603.meta</a></td></tr>
+   <td><a href="b%20%e2%98%83.meta">b \u2603.meta</a></td><td align="right">2026-11-26 16:28  </td>\
+<td align="right">1.2K</td></tr>
 </table>
 <address>Apache/2.4.62 (Debian) Server at <a href="mailto:someone@example.org">here</a> Port 80</address>
 </body></html>
@@ -87,8 +89,10 @@ LIGHTTPD = """<!DOCTYPE html>
 <table><tbody>
 <tr class="d"><td class="n"><a href="../">..</a>/</td></tr>
 <tr class="d"><td class="n"><a href="deeper/">deeper</a>/</td></tr>
-<tr><td class="n"><a href="a.meta">a.meta</a></td></tr>
-<tr><td class="n"><a href="b%20%e2%98%83.meta">b \u2603.meta</a></td></tr>
+<tr><td class="n"><a href="a.meta">a.meta</a></td><td class="m">2026-Nov-26 16:28:10</td>\
+<td class="s">0.1K</td></tr>
+<tr><td class="n"><a href="b%20%e2%98%83.meta">b \u2603.meta</a></td><td class="m">2026-Nov-26 16:28:10</td>\
+<td class="s">1.2K</td></tr>
 </tbody></table>
 </body>
 </html>
@@ -97,10 +101,28 @@ LIGHTTPD = """<!DOCTYPE html>
 NAMES = ["a.meta", "b \u2603.meta"]
 
 
-@pytest.mark.parametrize("body", [NGINX_JSON, CADDY_JSON])
-def test_an_index_in_json_gives_its_files(body: bytes) -> None:
-    assert parse_json_index(body, file="metadata") == NAMES
-    assert parse_json_index(b"[]", file="metadata") == []
+@pytest.mark.parametrize(
+    "body, tag",
+    [(NGINX_JSON, '"Thu, 26 Nov 2026 16:28:10 GMT" 5'), (CADDY_JSON, '"2026-11-26T16:28:10Z" 5')],
+)
+def test_an_index_in_json_gives_its_files_with_date_and_size(body: bytes, tag: str) -> None:
+    assert parse_json_index(body, file="metadata") == dict.fromkeys(NAMES, tag)
+    assert parse_json_index(b"[]", file="metadata") == {}
+
+
+@pytest.mark.parametrize(
+    "told, tag",
+    [
+        ('"mtime": 17, "size": "5"', '17 "5"'),
+        ('"mtime": "then"', ""),
+        ('"size": 5', ""),
+        ('"size": 0, "mod_time": null', "null 0"),
+        ('"size": {"bytes": [5.0]}, "mtime": true', 'true {"bytes": [5.0]}'),
+    ],
+)
+def test_what_an_index_tells_of_a_file_may_be_anything(told: str, tag: str) -> None:
+    body = f'[{{"name": "a", {told}}}]'.encode()
+    assert parse_json_index(body, file="metadata") == {"a": tag}
 
 
 @pytest.mark.parametrize(
@@ -112,9 +134,32 @@ def test_json_that_is_cut_short_or_something_else_is_no_index(body: bytes) -> No
     assert refusal.value.file == "metadata"
 
 
-@pytest.mark.parametrize("page", [NGINX, APACHE, LIGHTTPD])
-def test_an_index_page_gives_the_files_that_it_links_to(page: str) -> None:
-    assert parse_html_index(page, file="metadata") == NAMES
+@pytest.mark.parametrize(
+    "page, tags",
+    [
+        (NGINX, ["26-Nov-2026 16:28 5", "26-Nov-2026 16:28 5"]),
+        (APACHE, ["2026-11-26 16:28 5", "2026-11-26 16:28 1.2K"]),
+        (LIGHTTPD, ["2026-Nov-26 16:28:10 0.1K", "2026-Nov-26 16:28:10 1.2K"]),
+    ],
+)
+def test_an_index_page_gives_the_files_that_it_links_to_with_date_and_size(
+    page: str, tags: list[str]
+) -> None:
+    assert parse_html_index(page, file="metadata") == dict(zip(NAMES, tags, strict=True))
+
+
+@pytest.mark.parametrize(
+    "line, tag",
+    [
+        ("<li><a href='a'>name</a></li>\n<li>no link</li>", ""),
+        ("<a href='a'>name</a> one <b>two</b>\t three\nfour <i>five</i> six", "one two three"),
+        ("one <a href='a'>name</a> two <a href='b/'>b/</a> three", "two"),
+        ("<a href='a'>x</a> two <a href='?C=N'>Name</a> three <a href='a'>y</a> four", "two four"),
+    ],
+)
+def test_the_tag_of_a_link_is_what_its_line_says_behind_it(line: str, tag: str) -> None:
+    page = f"<html><title>Index of /</title>{line}\n<address>server</address></html>"
+    assert parse_html_index(page, file="metadata") == {"a": tag}
 
 
 @pytest.mark.parametrize("page", [NGINX, APACHE, LIGHTTPD])
@@ -132,7 +177,7 @@ def test_links_to_other_places_are_no_files() -> None:
     ]  # fmt: skip
     page = "".join(f'<a href="{link}">x</a>' for link in [*links, "./a.meta", "./b:c.meta", "d&amp;e.meta"])
     page = f"<html><title>Index of /</title><a>none</a><a name='b'>none</a><a href>none</a>{page}</html>"
-    assert parse_html_index(page, file="metadata") == ["a.meta", "b:c.meta", "d&e.meta"]
+    assert list(parse_html_index(page, file="metadata")) == ["a.meta", "b:c.meta", "d&e.meta"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +210,9 @@ def test_a_page_that_is_no_index_is_no_empty_one(page: str) -> None:
         "<a href = ",
         "<>",
         "a>",
+        "</a> x",
+        "<a href='a'>",
+        "<a href='a'></a>x\n",
     ],
 )
 def test_a_page_that_is_made_to_keep_a_parser_busy_does_not(filler: str) -> None:
@@ -172,13 +220,13 @@ def test_a_page_that_is_made_to_keep_a_parser_busy_does_not(filler: str) -> None
     page = f"<html><title>Index of /</title><a href='a'>a</a>{filler * (1_000_000 // len(filler))}</html>"
     began = time.process_time()
     with suppress(RestoreError):
-        assert parse_html_index(page, file="metadata")[0] == "a"
+        assert "a" in parse_html_index(page, file="metadata")
     assert time.process_time() - began < 1
 
 
 def test_a_character_with_thousands_of_digits_is_none() -> None:
     page = f"<html><title>Index of /</title><a href='&#{'9' * 5000};'>x</a><a href='a'>a</a></html>"
-    assert parse_html_index(page, file="metadata") == ["a"]
+    assert list(parse_html_index(page, file="metadata")) == ["a"]
 
 
 class Bench:
@@ -264,4 +312,5 @@ async def test_python_s_own_server_is_understood(python_server: str, tmp_path: P
 
     await asyncio.to_thread(make)
     async with HttpClient(report=silent) as client:
-        assert set(await list_names(HttpOrigin(python_server, client), "metadata")) == names
+        tags = await list_tags(HttpOrigin(python_server, client), "metadata")
+    assert tags == dict.fromkeys(names, "")

@@ -14,7 +14,7 @@ from restore.errors import (
     TransientStorageError,
 )
 from restore.storage import paging, s3_xml
-from tests.storage.listing import list_names
+from tests.storage.listing import list_names, list_tags
 from tests.storage.s3_script import Bench, bench, failed
 from tests.storage.scripted_http import Reply, reply
 
@@ -36,9 +36,10 @@ def page(
     encoding: str = "",
     namespace: str = AMAZON,
     before: str = "",
+    more: str = "<Size>1</Size>",
     cut: int = 0,
 ) -> Reply:
-    contents = "".join(f"<Contents><Key>{key}</Key><Size>1</Size></Contents>" for key in keys)
+    contents = "".join(f"<Contents><Key>{key}</Key>{more}</Contents>" for key in keys)
     text = (
         f"<?xml version='1.0' encoding='UTF-8'?>{before}<ListBucketResult{namespace}><Name>{name}</Name>"
         f"<Prefix>{prefix}</Prefix>{encoding and f'<EncodingType>{encoding}</EncodingType>'}"
@@ -76,6 +77,23 @@ async def test_keys_are_read_as_they_are_written(bench: Bench, encoding: str, to
     assert await list_names(bench.origin, "metadata") == ["a+b cü&"]
 
 
+@pytest.mark.parametrize(
+    "told, tag",
+    [
+        ("<ETag>&quot;a+b&quot;</ETag><Size>5</Size>", '"a+b" 5'),
+        ("<Size>5</Size><ETag>&#34;a&#34;</ETag><Owner><ID>5</ID></Owner>", '"a" 5'),
+        ("<Size>5</Size><LastModified>2026-11-26T16:28:10.000Z</LastModified>", ""),
+        ("<ETag>&quot;a&quot;</ETag>", ""),
+        ("<ETag/><Size>5</Size>", ""),
+        ("", ""),
+    ],
+)
+async def test_etag_and_size_are_the_tag_of_an_object(bench: Bench, told: str, tag: str) -> None:
+    for namespace in (AMAZON, ""):
+        bench.answers(page(key("a"), more=told, namespace=namespace, encoding="url"))
+        assert await list_tags(bench.origin, "metadata") == {"a": tag}
+
+
 async def test_an_empty_listing_has_no_names(bench: Bench) -> None:
     for empty in (page(), page(PREFIX)):
         bench.answers(empty)
@@ -90,6 +108,7 @@ async def test_an_empty_listing_has_no_names(bench: Bench) -> None:
         reply(200, b""),
         reply(200, b"<html><body>proxy</body></html>"),
         reply(200, b"<ListBucketResult/>"),
+        reply(200, page().pieces[0].replace(b"<CommonPrefixes>", b"<Contents/><CommonPrefixes>")),
         page(key("a"), truncated="true"),
         page(key("a"), truncated="perhaps"),
         page(key("a"), name="other-bucket"),
