@@ -140,7 +140,7 @@ class MirrorFolder:
         """
         ours = [path for folder in (self.path, self._packs) for path in _temporary_files(folder)]
         shared = [path for folder in self.path.parents[:2] for path in _temporary_files(folder)]
-        old = [path for path in shared if path.stat().st_mtime <= before]
+        old = [path for path in shared if _is_older(path, before)]
         for path in ours + old:
             path.unlink(missing_ok=True)
         return len(ours) + len(old)
@@ -169,3 +169,10 @@ class MirrorFolder:
 
 def _temporary_files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name.startswith(TEMPORARY_PREFIX)]
+
+
+def _is_older(path: Path, before: float) -> bool:
+    try:
+        return path.stat().st_mtime <= before
+    except FileNotFoundError:
+        return False
