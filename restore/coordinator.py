@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from restore.catalog.entries import StateSnapshotEntry
-from restore.catalog.loading import load_view
+from restore.catalog.mirror import PRIVATE, MirrorOptions, load_view
 from restore.epochs import restore_epoch_endings
 from restore.errors import DamagedTargetError, ForeignTargetError, ProofError, TrustError
 from restore.fetch import Fetcher
@@ -65,6 +65,7 @@ class BootstrapRequest:
         accept_older: whether less than asked for is welcome.
         limits: bounds of the run.
         slots: how many chunks may be in progress; always `limits.concurrency` if not given.
+        metadata: where the backup's metadata is kept.
         domain: the network's hashes.
     """
 
@@ -76,6 +77,7 @@ class BootstrapRequest:
     accept_older: bool
     limits: Limits
     slots: Slots | None = None
+    metadata: MirrorOptions = PRIVATE
     domain: Domain = APTOS
 
 
@@ -133,7 +135,9 @@ async def _known_result(
 
 async def _make_plan(request: BootstrapRequest, folder: TargetFolder | None, report: Report) -> Plan:
     """Plans, says what falls short, and fixes the plan in the target before its first row."""
-    view = await load_view(request.storage, concurrency=request.limits.concurrency)
+    view = await load_view(
+        request.storage, request.metadata, concurrency=request.limits.concurrency, report=report
+    )
     wanted = PlanRequest(
         request.target_version,
         request.ledger_history_start_version,

@@ -16,9 +16,7 @@ from pathlib import Path
 import msgspec
 
 from restore.catalog.entries import MAX_U64, EpochEndingEntry
-from restore.catalog.loading import (
-    load_view,
-)
+from restore.catalog.mirror import PRIVATE, MirrorOptions, load_view
 from restore.epochs import restore_epoch_endings
 from restore.errors import (
     EmptyStorageError,
@@ -52,6 +50,7 @@ class OneoffRequest:
         trust: what the proofs must end in.
         limits: bounds of the run.
         slots: how many chunks may be in progress; always `limits.concurrency` if not given.
+        metadata: where the backup's metadata is kept.
         domain: the network's hashes.
     """
 
@@ -61,6 +60,7 @@ class OneoffRequest:
     trust: TrustPolicy
     limits: Limits
     slots: Slots | None = None
+    metadata: MirrorOptions = PRIVATE
     domain: Domain = APTOS
 
 
@@ -115,7 +115,7 @@ async def restore_piece(
         RestoreError: the class says what to do; see `restore.errors`.
     """
     began = time.monotonic()
-    epoch_endings = await _epoch_endings(request)
+    epoch_endings = await _epoch_endings(request, report)
     trust = request.trust
     if not epoch_endings and not trust.skip and reads_epochs:
         report(Notice("the backup has no epoch endings: no signature is checked", warning=True))
@@ -152,10 +152,12 @@ async def restore_piece(
             return result
 
 
-async def _epoch_endings(request: OneoffRequest) -> tuple[EpochEndingEntry, ...]:
+async def _epoch_endings(request: OneoffRequest, report: Report) -> tuple[EpochEndingEntry, ...]:
     """The backup's epoch endings from epoch 0 on; none where it has no metadata."""
     try:
-        view = await load_view(request.storage, concurrency=request.limits.concurrency)
+        view = await load_view(
+            request.storage, request.metadata, concurrency=request.limits.concurrency, report=report
+        )
     except EmptyStorageError:
         return ()
     return tuple(view.cover_epochs().entries)

@@ -10,11 +10,12 @@ from restore.catalog.loading import (
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
     load_transaction_manifest,
-    load_view,
 )
+from restore.catalog.mirror import PRIVATE, MirrorOptions, load_view
 from restore.flow.stream import OrderedStream
 from restore.limits import Limits
 from restore.plan import Plan, PlanRequest, make_plan
+from restore.report.events import Report, silent
 from restore.storage.base import FileHandle, Storage
 
 
@@ -47,14 +48,31 @@ class Survey:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
 
-async def survey(storage: Storage, request: PlanRequest, *, limits: Limits, target: Path | None) -> Survey:
+async def survey(
+    storage: Storage,
+    request: PlanRequest,
+    *,
+    limits: Limits,
+    target: Path | None,
+    metadata: MirrorOptions = PRIVATE,
+    report: Report = silent,
+) -> Survey:
     """Plans, and lists what the plan would read.
+
+    Args:
+        storage: where the backup is.
+        request: what is wanted.
+        limits: bounds of the run.
+        target: where the target would lie.
+        metadata: where the backup's metadata is kept.
+        report: takes events.
 
     Raises:
         UnreachableError: as `make_plan`.
         ManifestError: a manifest that does not parse or contradicts itself.
     """
-    plan = make_plan(await load_view(storage, concurrency=limits.concurrency), request)
+    view = await load_view(storage, metadata, concurrency=limits.concurrency, report=report)
+    plan = make_plan(view, request)
     handles: list[FileHandle] = []
     for entry in plan.epoch_endings:
         endings = await load_epoch_ending_manifest(storage, entry.manifest)

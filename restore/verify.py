@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from restore.catalog.entries import MAX_U64, StateSnapshotEntry, TransactionEntry
-from restore.catalog.loading import load_view
+from restore.catalog.mirror import PRIVATE, MirrorOptions, load_view
 from restore.catalog.view import Gap, MetadataView
 from restore.epochs import restore_epoch_endings
 from restore.errors import UnreachableError
@@ -40,6 +40,7 @@ class VerifyRequest:
         trust: what the proofs must end in.
         limits: bounds of the run.
         slots: how many chunks may be in progress; always `limits.concurrency` if not given.
+        metadata: where the backup's metadata is kept.
         domain: the network's hashes.
     """
 
@@ -50,6 +51,7 @@ class VerifyRequest:
     trust: TrustPolicy
     limits: Limits
     slots: Slots | None = None
+    metadata: MirrorOptions = PRIVATE
     domain: Domain = APTOS
 
 
@@ -63,7 +65,9 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
     """
     began = time.monotonic()
     request.trust.check()
-    view = await load_view(request.storage, concurrency=request.limits.concurrency)
+    view = await load_view(
+        request.storage, request.metadata, concurrency=request.limits.concurrency, report=report
+    )
     snapshot = _choose_snapshot(view, request)
     backups = _choose_transactions(view, request)
     if request.trust.skip:

@@ -52,6 +52,7 @@ def bootstrap_db(
             storage=backup.storage,
             limits=backup.limits,
             slots=backup.slots,
+            metadata=backup.metadata,
         )
         return await bootstrap(request, report)
 

@@ -127,6 +127,7 @@ def _run(restoring: RestoreFlags, work: Callable[[OneoffRequest, Report], Awaita
             storage=backup.storage,
             limits=backup.limits,
             slots=backup.slots,
+            metadata=backup.metadata,
         )
         return await work(request, report)
 

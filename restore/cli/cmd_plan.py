@@ -56,7 +56,14 @@ def plan(*, restoring: RestoreFlags, ledger_history_start_version: int | None, a
     try:
         found = run_on_backup(
             restoring.source,
-            lambda backup, _: survey(backup.storage, request, limits=backup.limits, target=folder),
+            lambda backup, report: survey(
+                backup.storage,
+                request,
+                limits=backup.limits,
+                target=folder,
+                metadata=backup.metadata,
+                report=report,
+            ),
         )
     except UnreachableError as error:
         if error.hint == UnreachableError.default_hint:

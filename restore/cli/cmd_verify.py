@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from restore.cli.legacy import ignored_metadata_option, refused_option
+from restore.cli.legacy import refused_option
 from restore.cli.options import (
     SourceFlags,
     TrustFlags,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 @trust_options
 @skip_epochs_option
 @output_option
-@ignored_metadata_option
 @refused_option("--validate-modules")
 def verify(
     *,
@@ -83,6 +82,7 @@ def verify(
             storage=backup.storage,
             limits=backup.limits,
             slots=backup.slots,
+            metadata=backup.metadata,
         )
         return await verify_backup(request, report)
 

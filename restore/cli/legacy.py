@@ -61,10 +61,7 @@ def _all(*options: Decorator) -> Decorator:
     return decorate
 
 
-ignored_metadata_option = _ignored("--metadata-cache-dir", "metadata is read directly")
-
 ignored_database_options = _all(
-    ignored_metadata_option,
     *(_ignored(flag, _NOT_TUNED) for flag in _DATABASE_VALUES),
     *(_ignored(flag, _NOT_TUNED, is_flag=True) for flag in _DATABASE_FLAGS),
 )

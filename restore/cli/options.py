@@ -28,6 +28,7 @@ from restore.errors import UsageError
 from restore.report.figures import show_bytes
 
 if TYPE_CHECKING:
+    from restore.catalog.mirror import MirrorOptions
     from restore.ledger.waypoint import Waypoint
     from restore.limits import Limits
     from restore.proof.trust import TrustPolicy
@@ -82,7 +83,15 @@ class SourceFlags:
     anonymous: bool
     limit_rate: LimitRate | None
     command_idle_timeout: float
+    metadata_cache_dir: Path | None
+    metadata_lock_timeout: float
     bounds: BoundFlags
+
+    def metadata(self) -> MirrorOptions:
+        """Where the backup's metadata is kept."""
+        from restore.catalog.mirror import MirrorOptions
+
+        return MirrorOptions(self.metadata_cache_dir, self.metadata_lock_timeout)
 
     def limits(self) -> Limits:
         """The bounds of the run."""
@@ -233,6 +242,23 @@ def _displaced(ctx: click.Context, param: click.Parameter, value: T) -> T | None
     return None if is_variable and ParameterSource.COMMANDLINE in given else value
 
 
+metadata_dir_option = option(
+    "--metadata-cache-dir",
+    metavar="DIR",
+    type=GivenPath(),
+    help="Where metadata is kept between runs; any number of processes, and backups, may share it.  "
+    "[default: a temporary folder, removed at the end]",
+)
+
+lock_timeout_option = option(
+    "--metadata-lock-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=3600.0,
+    show_default=True,
+    help="Wait so long for another process that is reading the same metadata into the same folder.",
+)
+
 source_options = bundle(
     "source",
     SourceFlags,
@@ -289,6 +315,8 @@ source_options = bundle(
         show_default=True,
         help="Give up a command of a configuration that for so long has neither brought nor taken a byte.",
     ),
+    metadata_dir_option,
+    lock_timeout_option,
     bound_options,
 )
 

@@ -13,6 +13,7 @@ from restore.cli.output import Session, run_reported
 from restore.cli.values import LimitRate, size_of_text
 
 if TYPE_CHECKING:
+    from restore.catalog.mirror import MirrorOptions
     from restore.cli.options import SourceFlags
     from restore.flow.monitor import Bounds
     from restore.flow.rate import Rate
@@ -45,11 +46,13 @@ class Backup:
         storage: its files.
         limits: bounds of the run.
         slots: how many chunks may be in progress.
+        metadata: where its metadata is kept.
     """
 
     storage: Storage
     limits: Limits
     slots: Slots
+    metadata: MirrorOptions
 
 
 def run_on_backup(flags: SourceFlags, work: Callable[[Backup, Report], Awaitable[T]]) -> T:
@@ -99,7 +102,7 @@ async def _opened(
                 slots.report, limits.max_concurrency + CHILDREN_BESIDE, flags.command_idle_timeout, rate
             )
             async with monitor, open_storage(source, reach) as storage:
-                yield Backup(storage, limits, slots), told
+                yield Backup(storage, limits, slots, flags.metadata()), told
     finally:
         peaks = monitor.peaks()
         session.transfers = tally.figures(

@@ -19,12 +19,11 @@ from restore.catalog.entries import (
     encode_entry,
 )
 from restore.catalog.loading import (
-    SMALL_FILES_AT_ONCE,
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
     load_transaction_manifest,
-    load_view,
 )
+from restore.catalog.mirror import SMALL_FILES_AT_ONCE, load_view
 from restore.errors import (
     EmptyStorageError,
     FormatError,

@@ -25,8 +25,8 @@ from restore.catalog.loading import (
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
     load_transaction_manifest,
-    load_view,
 )
+from restore.catalog.mirror import load_view
 from restore.catalog.writer import BackupWriter, EpochEnding, StateRecord, random_suffix
 from restore.errors import EmptyStorageError, ManifestError, UsageError
 from restore.ledger.waypoint import Waypoint

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.faults import FaultPlan
-from restore.catalog.loading import SMALL_FILES_AT_ONCE
+from restore.catalog.mirror import SMALL_FILES_AT_ONCE
 from restore.cli.reading import CHILDREN_BESIDE
 from restore.sample.spec import SampleSpec
 from tests.restoring.remote import (

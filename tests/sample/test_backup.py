@@ -14,8 +14,8 @@ from restore.catalog.loading import (
     load_epoch_ending_manifest,
     load_state_snapshot_manifest,
     load_transaction_manifest,
-    load_view,
 )
+from restore.catalog.mirror import load_view
 from restore.catalog.view import MetadataView
 from restore.crypto.digest import sha3_256
 from restore.errors import UsageError

@@ -1,0 +1,207 @@
+"""Reads all metadata of a backup through a mirror in a local folder, which any number of processes may share.
+
+    view = await load_view(storage, MirrorOptions(folder), concurrency=16, report=report)
+
+`cache` keeps the files and knows nothing of what they are; here they are parsed, those that are downloaded as
+they come. Only the modules `mirror*` of this package know both sides.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Set
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cache.errors import LeaseLostError, VanishedError
+from cache.mirror import Mirror
+from cache.source import Discarded, Event, Fetched, Fetching, ListedAgain, Waiting
+from cache.sync import SyncOptions
+from restore.catalog.mirror_errors import typed_errors
+from restore.catalog.parsing import ParsedFiles, parse_files
+from restore.catalog.view import MetadataView
+from restore.errors import EmptyStorageError, MissingFileError, RestoreError
+from restore.flow.threads import in_thread
+from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted, Report, silent
+from restore.report.figures import show_count, show_seconds
+from restore.storage.base import Storage, read_file
+
+PHASE = "metadata"
+
+MAX_METADATA_BYTES = 16 << 20
+"""A line has about 200 bytes: room for 80,000 compacted ones, and still a bound."""
+
+SMALL_FILES_AT_ONCE = 16
+"""At least: what a small file costs is the time of a request, neither the link nor the CPUs."""
+
+LOCK_SECONDS = 3600.0
+"""So long another process is waited for: its sync may take that long if a command brings each file."""
+
+PARSED_ON_THE_LOOP_BYTES = 64 << 10
+"""A file up to this size is parsed at once, in less than a millisecond; a longer one in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorOptions:
+    """Where metadata is kept.
+
+    Attributes:
+        folder: a folder that processes share, and later runs; None for one of this run alone.
+        lock_seconds: how long another process is waited for.
+    """
+
+    folder: Path | None = None
+    lock_seconds: float = LOCK_SECONDS
+
+
+PRIVATE = MirrorOptions()
+"""A folder of this run alone."""
+
+
+async def load_view(
+    storage: Storage, options: MirrorOptions = PRIVATE, *, concurrency: int, report: Report = silent
+) -> MetadataView:
+    """Reads all metadata: from the mirror what is there, the rest from the storage.
+
+    Lines that do not parse are `problems` of the view, once they were fetched anew.
+
+    Raises:
+        EmptyStorageError: there is none; or there was, and now there is none.
+        MissingFileError: a file is listed, and cannot be read.
+        LockedError: another process works in the folder for too long.
+        UsageError: the folder's file system does not lock.
+        ResourceError, AccessDeniedError: the folder cannot be used.
+
+    Cancellation: what was downloaded is kept for the next run.
+    Bounds: `concurrency` files at once, or `SMALL_FILES_AT_ONCE`; two packs of the mirror; all entries, about
+        300 bytes each, and as much again for the mirror's index.
+    """
+    source = _MetadataSource(storage, report)
+    sync_options = SyncOptions(concurrency=max(concurrency, SMALL_FILES_AT_ONCE), tell=source.tell)
+    with typed_errors(options.folder):
+        async with _root(options.folder) as root:
+            mirror = Mirror(root, source, sync_options, timeout_seconds=options.lock_seconds)
+            parsed = await _load(mirror, source)
+            await mirror.prune()
+    report(PhaseFinished(PHASE))
+    return await in_thread(partial(MetadataView, parsed.entries, problems=parsed.problems))
+
+
+async def _load(mirror: Mirror, source: _MetadataSource) -> ParsedFiles:
+    """Synchronises and parses; once more if something of the mirror was damaged meanwhile, or is useless.
+
+    A kept file that does not parse may have been damaged on its way here, and its name says nothing of that.
+    """
+    try:
+        parsed = await _synced(mirror, source)
+    except LeaseLostError:
+        return await _synced(mirror, source)
+    useless = {problem.file for problem in parsed.problems if problem.file is not None} - source.parsed.keys()
+    return await _synced(mirror, source, refetch=useless) if useless else parsed
+
+
+async def _synced(mirror: Mirror, source: _MetadataSource, *, refetch: Set[str] = frozenset()) -> ParsedFiles:
+    parts: list[ParsedFiles] = []
+    async with mirror.synced(refetch=refetch) as snapshot:
+        if not snapshot.names:
+            raise EmptyStorageError("storage holds no backup", file=source.identity)
+        async for entries in snapshot.packs(besides=source.parsed):
+            files = [(entry.name, entry.content) for entry in entries]
+            parts.append(await in_thread(parse_files, files))
+        parts += [parsed for name, parsed in source.parsed.items() if name in snapshot.names]
+    return ParsedFiles(
+        [entry for part in parts for entry in part.entries],
+        tuple(problem for part in parts for problem in part.problems),
+    )
+
+
+class _MetadataSource:
+    """A backup's metadata files, as a mirror wants them; parsed as they come.
+
+    Attributes:
+        parsed: what the files say that were downloaded in this run.
+    """
+
+    def __init__(self, storage: Storage, report: Report) -> None:
+        self._storage = storage
+        self._report = report
+        self._has_begun = False
+        self.parsed: dict[str, ParsedFiles] = {}
+
+    @property
+    def identity(self) -> str:
+        return self._storage.identity
+
+    async def list_files(self) -> Mapping[str, str]:
+        try:
+            return await self._storage.list_metadata()
+        except EmptyStorageError:
+            return {}  # whether that can be is judged by what was there before
+
+    async def fetch(self, name: str) -> bytes:
+        try:
+            content = await read_file(self._storage, name, max_bytes=MAX_METADATA_BYTES, report=self._report)
+        except MissingFileError as error:
+            raise VanishedError(error.message, file=name) from error
+        files = [(name, content)]
+        if len(content) <= PARSED_ON_THE_LOOP_BYTES:
+            self.parsed[name] = parse_files(files)
+        else:
+            self.parsed[name] = await in_thread(parse_files, files)
+        return content
+
+    def tell(self, event: Event) -> None:
+        """Shows what the mirror does."""
+        match event:
+            case Fetching() if not self._has_begun:
+                self._has_begun = True
+                done = event.files - event.missing
+                self._report(PhaseStarted(PHASE, "files", event.files, done=done))
+            case Fetched():
+                self._report(Advanced(PHASE, 1, event.size))
+            case ListedAgain():
+                vanished = show_count(event.vanished, "files")
+                self._report(Notice(f"metadata changed while it was read ({vanished} gone): listed again"))
+            case Discarded():
+                self._report(Notice(f"metadata cache: {event.reason}; fetched again", warning=True))
+            case Waiting():
+                seconds = show_seconds(event.seconds)
+                self._report(
+                    Notice(f"waiting for the metadata cache {event.folder} since {seconds}: {event.holders}")
+                )
+
+
+@asynccontextmanager
+async def _root(folder: Path | None) -> AsyncIterator[Path]:
+    """The folder of mirrors; a private one goes when the block ends."""
+    if folder is not None:
+        yield folder
+        return
+    private = _PrivateFolder()
+    try:
+        await in_thread(private.make)
+        yield private.path
+    finally:
+        await in_thread(private.remove)
+
+
+class _PrivateFolder:
+    """A temporary folder; it knows its path even if whoever had it made was cancelled meanwhile."""
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def path(self) -> Path:
+        if self._folder is None:
+            raise RestoreError("private folder is used before it is made")
+        return Path(self._folder.name)
+
+    def make(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="aptos-restore-", ignore_cleanup_errors=True)
+
+    def remove(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()

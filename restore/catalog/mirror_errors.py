@@ -1,0 +1,75 @@
+"""What a mirror and its file system raise, as errors of ours."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cache.errors import (
+    DamagedFileError,
+    EmptyListingError,
+    LeaseLostError,
+    LockTimeoutError,
+    MirrorError,
+    NoLocksError,
+    UnfetchableError,
+    UnsettledError,
+)
+from restore.errors import (
+    AccessDeniedError,
+    DiskFullError,
+    EmptyStorageError,
+    LockedError,
+    MissingFileError,
+    ResourceError,
+    RestoreError,
+    StorageUnavailableError,
+    UsageError,
+)
+
+_NEXT_STEP = "give another --metadata-cache-dir, or none: then a temporary folder is used"
+
+_MIRROR_ERRORS: dict[type[MirrorError], tuple[type[RestoreError], str | None]] = {
+    LockTimeoutError: (LockedError, "end that process, or raise --metadata-lock-timeout"),
+    NoLocksError: (UsageError, _NEXT_STEP),
+    LeaseLostError: (ResourceError, "keep others from deleting the folder, and run the same command again"),
+    EmptyListingError: (
+        EmptyStorageError,
+        "check where the backup is; if it was emptied on purpose, delete the metadata cache folder",
+    ),
+    UnfetchableError: (MissingFileError, None),
+    UnsettledError: (StorageUnavailableError, None),
+    DamagedFileError: (ResourceError, "delete the metadata cache folder; it is filled again"),
+}
+"""What the mirror's errors are to an operator, and the next step where the class does not say it."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def typed_errors(folder: Path | None) -> Iterator[None]:
+    """Turns what comes of working in a folder of mirrors into errors of ours; None for a private one."""
+    try:
+        yield
+    except MirrorError as error:
+        kind, hint = _MIRROR_ERRORS.get(type(error), (RestoreError, None))
+        raise kind(
+            f"metadata cache: {error.message}",
+            file=error.file,
+            expected=error.expected,
+            found=error.found,
+            hint=hint,
+        ) from error
+    except OSError as error:
+        kind = ResourceError
+        if error.errno in _FULL:
+            kind = DiskFullError
+        elif error.errno in _DENIED:
+            kind = AccessDeniedError
+        message = (error.strerror or str(error)).lower()
+        file = error.filename or folder or tempfile.gettempdir()
+        raise kind(f"metadata cache cannot be used: {message}", file=str(file), hint=_NEXT_STEP) from error
