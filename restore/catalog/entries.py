@@ -11,8 +11,7 @@ from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
-from restore.errors import DataError, FormatError, ManifestError, UnsafePathError
-from restore.storage.names import check_handle
+from restore.errors import ManifestError
 
 U64: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 """A version, epoch or index; its upper bound, too large for msgspec, is checked by `check_u64`."""
@@ -86,65 +85,6 @@ DECODING_ERRORS = (ValueError, RecursionError)
 nested too deep are the other."""
 
 
-_HINT = (
-    "take this file from another replica of the backup; until then a restore needs a --target-version "
-    "that the rest reaches"
-)
-
-
-def parse_entries(data: bytes, *, file: str) -> list[Entry]:
-    """Parses one metadata file, in which every line must be good.
-
-    Raises:
-        FormatError: a line that does not parse, named in the message; or there is none: each file that is
-            written has one, so it was torn.
-        ManifestError: a line whose range is reversed.
-        UnsafePathError: a manifest outside the storage.
-    """
-    entries = []
-    for found in parse_lines(data, file=file):
-        if isinstance(found, DataError):
-            raise found
-        entries.append(found)
-    return entries
-
-
-def parse_lines(data: bytes, *, file: str) -> Iterator[Entry | DataError]:
-    """Parses one metadata file line by line: each is an entry, or what `parse_entries` would raise for it."""
-    offset = 0
-    is_empty = True
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if line.strip():
-            is_empty = False
-            yield _parse_line(line, number=number, file=file, offset=offset)
-        offset += len(line)
-    if is_empty:
-        yield FormatError("metadata file is empty", file=file, hint=_HINT)
-
-
-def check_entry(entry: Entry) -> None:
-    """Checks what the types do not say.
-
-    Raises:
-        ValueError: a number above 64 bits.
-        ManifestError: a range that is reversed.
-        UnsafePathError: a manifest outside the storage.
-    """
-    match entry:
-        case TransactionEntry():
-            _check_range(entry, "versions", entry.first_version, entry.last_version)
-            check_handle(entry.manifest)
-        case EpochEndingEntry():
-            _check_range(entry, "epochs", entry.first_epoch, entry.last_epoch)
-            _check_range(entry, "versions", entry.first_version, entry.last_version)
-            check_handle(entry.manifest)
-        case StateSnapshotEntry():
-            check_u64(entry)
-            check_handle(entry.manifest)
-        case CompactionEntry():
-            check_u64(entry)
-
-
 def encode_entry(entry: Entry) -> str:
     """The line of an entry, without its line break."""
     name = next(name for name, kind in VARIANTS.items() if kind is type(entry))
@@ -205,42 +145,3 @@ def _numbers(value: object) -> Iterator[int]:
         yield value
     elif isinstance(value, dict):
         yield from (number for number in value.values() if number is not None)
-
-
-def _parse_line(line: bytes, *, number: int, file: str, offset: int) -> Entry | DataError:
-    where = f"metadata line {number}"
-    try:
-        entry = _decode_line(line)
-        check_entry(entry)
-    except DECODING_ERRORS as error:
-        return FormatError(f"{where} does not parse: {error}", file=file, offset=offset, hint=_HINT)
-    except ManifestError as error:
-        return ManifestError(
-            f"{where} has {error.message}", file=file, offset=offset, found=error.found, hint=_HINT
-        )
-    except UnsafePathError as error:
-        return UnsafePathError(
-            f"{where} names a manifest outside the storage",
-            file=file,
-            offset=offset,
-            found=error.file,
-            hint=_HINT,
-        )
-    return entry
-
-
-def _decode_line(line: bytes) -> Entry:
-    outer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-    if len(outer) != 1:
-        raise ValueError("expected an object with one key")
-    ((name, body),) = outer.items()
-    kind = VARIANTS.get(name)
-    if kind is None:
-        raise ValueError(f"unknown kind {name[:40]!r}")  # it may be as long as the file
-    return msgspec.json.decode(body, type=kind)
-
-
-def _check_range(entry: EpochEndingEntry | TransactionEntry, what: str, first: int, last: int) -> None:
-    if not first <= last <= MAX_U64:
-        check_u64(entry)
-        raise ManifestError(f"reversed {what}", found=f"{first}..{last}")

@@ -22,9 +22,9 @@ from restore.catalog.entries import (
     compacted_file_name,
     encode_entry,
     file_name,
-    parse_entries,
 )
-from restore.errors import FormatError, ManifestError, UnsafePathError
+from restore.catalog.parsing import parse_entries
+from restore.errors import ManifestError
 
 EPOCH_LINE = (
     '{"EpochEndingBackup":{"first_epoch":0,"last_epoch":0,"first_version":0,"last_version":0,'
@@ -113,101 +113,6 @@ def test_real_metadata_files_are_written_as_they_were_read_under_their_names(
 def test_whatever_is_written_is_read_back(entries: list[Entry]) -> None:
     data = "".join(f"{encode_entry(entry)}\n" for entry in entries).encode()
     assert parse_entries(data, file="a.meta") == entries
-
-
-@given(st.binary() | st.text().map(str.encode))
-def test_no_bytes_make_the_parser_fail_in_another_way(data: bytes) -> None:
-    try:
-        parse_entries(data, file="a.meta")
-    except (FormatError, ManifestError) as error:
-        assert error.file == "a.meta"  # noqa: PT017 - it need not be raised
-
-
-def test_lines_may_be_empty_end_in_either_break_or_in_none() -> None:
-    data = f"\n{SNAPSHOT_LINE}\r\n\n  \n{TRANSACTION_LINE}".encode()
-    assert parse_entries(data, file="a.meta") == [EXAMPLES[1][1], EXAMPLES[2][1]]
-
-
-@pytest.mark.parametrize("data", [b"", b"\n", b" \r\n"])
-def test_a_file_without_a_line_was_torn(data: bytes) -> None:
-    with pytest.raises(FormatError, match=r"metadata file is empty: file a\.meta"):
-        parse_entries(data, file="a.meta")
-
-
-@pytest.mark.parametrize("handle", ["../m", "/m", "a//m", "a\x1b[2J/m", ""])
-def test_a_manifest_outside_the_storage_is_refused_where_it_is_named(handle: str) -> None:
-    line = encode_entry(StateSnapshotEntry(7, 8, handle)).encode()
-    with pytest.raises(UnsafePathError):
-        parse_entries(line, file="a.meta")
-
-
-def test_unknown_fields_are_ignored_and_white_space_is_free() -> None:
-    line = b'{ "StateSnapshotBackup": {"new": [1, {}], "manifest": "m", "version": 8, "epoch": 7 } }'
-    assert parse_entries(line, file="a.meta") == [StateSnapshotEntry(7, 8, "m")]
-
-
-def test_numbers_have_64_bits() -> None:
-    line = SNAPSHOT_LINE.replace('"version":0', f'"version":{MAX_U64}')
-    (entry,) = parse_entries(line.encode(), file="a.meta")
-    assert entry == StateSnapshotEntry(0, MAX_U64, EXAMPLES[1][1].manifest)  # type: ignore[union-attr]
-    assert encode_entry(entry) == line
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"text",
-        b"{}",
-        b"[]",
-        b"null",
-        b'"Identity"',
-        b'{"Unknown":{}}',
-        b'{"identity":{"id":"x"}}',
-        b'{"Identity":{"id":"x"},"StateSnapshotBackup":{"epoch":0,"version":0,"manifest":"m"}}',
-        b'{"Identity":{"id":"x"}} {"Identity":{"id":"x"}}',
-        b'{"Identity":{"id":"x"}',
-        b'{"Identity":{}}',
-        b'{"Identity":{"id":7}}',
-        b'{"Identity":{"id":null}}',
-        b'{"Identity":["x"]}',
-        b'{"Identity":{"id":"\xff"}}',
-        b"\xef\xbb\xbf" + IDENTITY_LINE.encode(),
-        b'{"Identity":{"id":"x","new":' + b"[" * 100_000 + b"]" * 100_000 + b"}}",
-        TRANSACTION_LINE.replace('"last_version":0,', "").encode(),
-        TRANSACTION_LINE.replace('"last_version":0', '"last_version":"0"').encode(),
-        TRANSACTION_LINE.replace('"last_version":0', '"last_version":0.0').encode(),
-        TRANSACTION_LINE.replace('"last_version":0', '"last_version":true').encode(),
-        TRANSACTION_LINE.replace('"last_version":0', '"last_version":-1').encode(),
-        TRANSACTION_LINE.replace('"last_version":0', f'"last_version":{MAX_U64 + 1}').encode(),
-        TRANSACTION_LINE.replace('"last_version":0', f'"last_version":{"9" * 5000}').encode(),
-        COMPACTION_LINE.replace("1700000000", str(MAX_U64 + 1)).encode(),
-        COMPACTION_LINE.replace("1699990000", str(MAX_U64 + 1)).encode(),
-        COMPACTION_LINE.replace("1699990000", "-1").encode(),
-        COMPACTION_LINE.replace("1699990000", '"x"').encode(),
-    ],
-)
-def test_a_line_that_does_not_parse_is_named_by_file_line_and_offset(line: bytes) -> None:
-    before = f"{SNAPSHOT_LINE}\n\n".encode()
-    with pytest.raises(FormatError) as refusal:
-        parse_entries(before + line + b"\n" + SNAPSHOT_LINE.encode(), file="metadata/a.meta")
-    assert refusal.value.message.startswith("metadata line 3 does not parse: ")
-    assert (refusal.value.file, refusal.value.offset) == ("metadata/a.meta", len(before))
-    assert refusal.value.exit_code == 20
-
-
-@pytest.mark.parametrize(
-    ("line", "what", "found"),
-    [
-        (EPOCH_LINE.replace('"first_epoch":0', '"first_epoch":1'), "epochs", "1..0"),
-        (EPOCH_LINE.replace('"first_version":0', '"first_version":9'), "versions", "9..0"),
-        (TRANSACTION_LINE.replace('"first_version":0', '"first_version":5'), "versions", "5..0"),
-    ],
-)
-def test_a_reversed_range_is_named(line: str, what: str, found: str) -> None:
-    with pytest.raises(ManifestError) as refusal:
-        parse_entries(f"{SNAPSHOT_LINE}\n{line}\n".encode(), file="metadata/a.meta")
-    assert refusal.value.message == f"metadata line 2 has reversed {what}"
-    assert (refusal.value.file, refusal.value.found) == ("metadata/a.meta", found)
 
 
 @pytest.mark.parametrize(

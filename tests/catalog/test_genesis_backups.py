@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from restore.catalog.entries import IdentityEntry, encode_entry, parse_entries
+from restore.catalog.entries import IdentityEntry, encode_entry
 from restore.catalog.manifests import (
     EpochEndingManifest,
     StateSnapshotManifest,
@@ -20,6 +20,7 @@ from restore.catalog.manifests import (
     parse_state_snapshot_manifest,
     parse_transaction_manifest,
 )
+from restore.catalog.parsing import parse_entries
 from restore.catalog.writer import BackupWriter, EpochEnding, StateRecord
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER
 from restore.ledger.ledger_info import SignedLedgerInfo
