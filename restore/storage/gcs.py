@@ -26,13 +26,13 @@ from yarl import URL
 from restore.errors import MissingFileError, RestoreError, UsageError
 from restore.flow.threads import in_thread
 from restore.storage.base import PIECE_BYTES, FileHandle
-from restore.storage.bucket_range import RangeRequest
+from restore.storage.bucket import BucketOrigin
 from restore.storage.gcs_answers import LISTING_FIELDS, OBJECT_FIELDS, page_of, pin_of
 from restore.storage.gcs_auth import Tokens, find_tokens
 from restore.storage.gcs_errors import error_of, error_of_listing
 from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted
-from restore.storage.origin import Answer, Origin, Pin, file_exists
+from restore.storage.origin import Answer, Pin, file_exists
 from restore.storage.paging import MAX_PAGE_BYTES, Page
 from restore.storage.place import check_endpoint
 from restore.storage.upload import upload
@@ -113,7 +113,7 @@ _RULES = Rules(_generation_of, error_of, follow=False)
 _RULES_OF_PUT = Rules(_generation_of, _error_of_put, follow=False)
 
 
-class GcsOrigin(Origin):
+class GcsOrigin(BucketOrigin):
     """The objects below `prefix` in `bucket`.
 
     Args:
@@ -136,11 +136,11 @@ class GcsOrigin(Origin):
         tokens: Tokens | None,
         endpoint: str | None = None,
     ) -> None:
+        super().__init__(prefix)
         self._endpoint = f"{check_endpoint(ENDPOINT if endpoint is None else endpoint)}".rstrip("/")
         self._place = f"gs://{bucket}" if endpoint is None else f"{self._endpoint}/{bucket}"
         self._bucket = _quoted(bucket)
         self._objects = f"{self._endpoint}/storage/v1/b/{self._bucket}/o"
-        self._prefix = prefix.strip("/")
         self._client = client
         self._tokens = tokens
         self._rules_of_listing = Rules(_generation_of, partial(error_of_listing, bucket=bucket), follow=False)
@@ -149,13 +149,6 @@ class GcsOrigin(Origin):
     def identity(self) -> str:
         """`gs://bucket/prefix`, or the endpoint's URL with both where that is not Google's."""
         return f"{self._place}/{self._prefix}".rstrip("/")
-
-    def get(
-        self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
-    ) -> AbstractAsyncContextManager[Answer]:
-        """One range of an object; see `Origin`."""
-        wanted = Wanted(handle, start, length, pin)
-        return RangeRequest(partial(self._begin, wanted, fresh=fresh), partial(self.head, handle), wanted)
 
     async def head(self, handle: FileHandle) -> Pin:
         """Which content an object has; see `Origin`."""
@@ -218,13 +211,6 @@ class GcsOrigin(Origin):
         url = _with_query(self._url_of(wanted.handle), query)
         return self._client.get_range(url, headers, wanted=wanted, fresh=fresh, rules=_RULES)
 
-    async def _is_there(self, handle: FileHandle) -> bool:
-        try:
-            await self.head(handle)
-        except MissingFileError:
-            return False
-        return True
-
     async def _request(
         self,
         method: str,
@@ -249,6 +235,3 @@ class GcsOrigin(Origin):
 
     def _url_of(self, handle: FileHandle) -> str:
         return f"{self._objects}/{_quoted(self._key(handle))}"
-
-    def _key(self, handle: str) -> str:
-        return f"{self._prefix}/{handle}" if self._prefix else handle

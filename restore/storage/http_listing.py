@@ -60,7 +60,7 @@ def parse_html_index(text: str, *, file: str) -> dict[str, str]:
     """
     headings, is_whole = [], False
     files: dict[str, list[str]] = {}
-    behind: list[str] = []  # the link of this line
+    behind: list[str] = []  # the words behind the last link, if that is of this line
     for tag in _TAG.finditer(text):
         match tag["name"].lower():
             case "title" | "h1":

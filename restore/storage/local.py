@@ -266,10 +266,9 @@ def _list_metadata(folder: Path) -> dict[FileHandle, str]:
 
 
 def _tag_of(entry: os.DirEntry[str]) -> str:
-    """Changes with the content, whether a file is written again or replaced by one of the same age and size.
+    """Changes when the file is written again, or replaced: maybe by a copy that has its age and its size.
 
-    Not with the time of the last change of status: that also changes when a file is linked, or given to
-    another owner.
+    The time of the last change of status is left out: to link a file, or to give it away, changes that too.
     """
     try:
         told = entry.stat()

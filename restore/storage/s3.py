@@ -28,10 +28,10 @@ from restore.errors import (
 from restore.flow.threads import in_thread
 from restore.storage.aws_settings import load_aws_settings
 from restore.storage.base import PIECE_BYTES, FileHandle
-from restore.storage.bucket_range import RangeRequest
+from restore.storage.bucket import BucketOrigin
 from restore.storage.http import HttpClient, Response
 from restore.storage.http_answers import MAX_ERROR_BYTES, Rules, Wanted, etag_of, pin_of_head
-from restore.storage.origin import Answer, Origin, Pin, file_exists
+from restore.storage.origin import Answer, Pin, file_exists
 from restore.storage.paging import MAX_PAGE_BYTES, Page
 from restore.storage.s3_address import DEFAULT_REGION, Address
 from restore.storage.s3_errors import error_of, result_of
@@ -88,7 +88,7 @@ async def open_s3(
     )
 
 
-class S3Origin(Origin):
+class S3Origin(BucketOrigin):
     """The objects below `prefix` in `bucket`.
 
     Args:
@@ -112,9 +112,9 @@ class S3Origin(Origin):
         path_style: bool,
         region: str = DEFAULT_REGION,
     ) -> None:
+        super().__init__(prefix)
         self._address = Address(bucket, endpoint=endpoint, region=region, path_style=path_style)
         self._bucket = bucket
-        self._prefix = prefix.strip("/")
         self._client = client
         self._signer = signer
         self._rules = Rules(etag_of, self._error_of, follow=False)
@@ -123,13 +123,6 @@ class S3Origin(Origin):
     def identity(self) -> str:
         """`s3://bucket/prefix`, with the endpoint before it where that is not Amazon's."""
         return f"{self._address.identity}/{self._prefix}".rstrip("/")
-
-    def get(
-        self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
-    ) -> AbstractAsyncContextManager[Answer]:
-        """One range of an object; see `Origin`."""
-        wanted = Wanted(handle, start, length, pin)
-        return RangeRequest(partial(self._begin, wanted, fresh=fresh), partial(self.head, handle), wanted)
 
     async def head(self, handle: FileHandle) -> Pin:
         """Which content an object has; see `Origin`."""
@@ -185,13 +178,6 @@ class S3Origin(Origin):
         signed = await self._signed("GET", url, headers)
         return self._client.get_range(url, signed, wanted=wanted, fresh=fresh, rules=self._rules)
 
-    async def _is_there(self, handle: FileHandle) -> bool:
-        try:
-            await self.head(handle)
-        except MissingFileError:
-            return False
-        return True
-
     async def _request(
         self,
         method: str,
@@ -226,9 +212,6 @@ class S3Origin(Origin):
 
     def _url(self, handle: FileHandle) -> URL:
         return URL(f"{self._address.url}/{quote(self._key(handle))}", encoded=True)
-
-    def _key(self, handle: str) -> str:
-        return f"{self._prefix}/{handle}" if self._prefix else handle
 
 
 def _digests(source: IO[bytes]) -> tuple[str, str]:

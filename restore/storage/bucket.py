@@ -1,17 +1,53 @@
-"""One request for a range of an object in a bucket, whose answer may be that the object is empty."""
+"""What origins in buckets share: a prefix before all keys, and ranges of objects that may be empty."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 
-from restore.errors import CorruptAnswerError
+from restore.errors import CorruptAnswerError, MissingFileError
+from restore.storage.base import FileHandle
 from restore.storage.http_answers import Wanted
-from restore.storage.origin import Answer, Pin
+from restore.storage.origin import Answer, Origin, Pin
 
 
-class RangeRequest(AbstractAsyncContextManager[Answer]):
+class BucketOrigin(Origin):
+    """The objects below `prefix` in a bucket.
+
+    Args:
+        prefix: of all keys; slashes around it are left out.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix.strip("/")
+
+    def get(
+        self, handle: FileHandle, *, start: int, length: int, pin: Pin | None, fresh: bool
+    ) -> AbstractAsyncContextManager[Answer]:
+        """One range of an object; see `Origin`."""
+        wanted = Wanted(handle, start, length, pin)
+        return _RangeRequest(partial(self._begin, wanted, fresh=fresh), partial(self.head, handle), wanted)
+
+    @abstractmethod
+    async def _begin(self, wanted: Wanted, *, fresh: bool) -> AbstractAsyncContextManager[Answer]:
+        """Prepares the request for a range: what is left is to enter its block."""
+
+    async def _is_there(self, handle: FileHandle) -> bool:
+        try:
+            await self.head(handle)
+        except MissingFileError:
+            return False
+        return True
+
+    def _key(self, handle: str) -> str:
+        """The key of an object, or of a folder without the slash behind it."""
+        return f"{self._prefix}/{handle}" if self._prefix else handle
+
+
+class _RangeRequest(AbstractAsyncContextManager[Answer]):
     """The block of one request for a range; a class, since a generator would cost small objects more.
 
     Args:
