@@ -33,10 +33,12 @@ def backup_storage_state(*, source: SourceFlags) -> Answer:
 
 
 async def _load(backup: Backup, report: Report) -> MetadataView:
-    from restore.catalog.loading import load_view
+    from restore.catalog.mirror import load_view
     from restore.report.events import Notice
 
-    view = await load_view(backup.storage, concurrency=backup.limits.concurrency)
+    view = await load_view(
+        backup.storage, backup.metadata, concurrency=backup.limits.concurrency, report=report
+    )
     for problem in view.problems:
         report(Notice(str(problem), warning=True))
     return view

@@ -16,7 +16,8 @@ from restore.catalog.entries import (
     StateSnapshotEntry,
     TransactionEntry,
 )
-from restore.catalog.view import Gap, MetadataView
+from restore.catalog.view import Gap, MetadataView, StorageState
+from restore.errors import FormatError, ManifestError
 
 LIMIT = 24
 """Numbers in the property tests: few, so that ranges meet, overlap and repeat."""
@@ -238,3 +239,54 @@ def test_snapshots_before_a_version_come_newest_first(
 ) -> None:
     found = SNAPSHOTS.snapshots_before(version, inclusive=inclusive)
     assert [entry.version for entry in found] == versions
+
+
+def test_the_state_is_the_newest_of_each_kind_and_the_line_of_the_rust_tool() -> None:
+    state = MetadataView(
+        [
+            epochs(0, 3000),
+            epochs(2500, 3316),
+            epochs(3301, 3310),
+            StateSnapshotEntry(3305, 417205473, "a"),
+            StateSnapshotEntry(3305, 417205472, "b"),
+            StateSnapshotEntry(3300, 417205499, "late version, early epoch"),
+            transactions(0, 417000000),
+            transactions(416999000, 416999999),
+        ]
+    ).state()
+    assert state == StorageState(3316, 3305, 417205473, 417000000)
+    assert str(state) == (
+        "latest_epoch_ending_epoch: 3316, latest_state_snapshot_epoch: 3305, "
+        "latest_state_snapshot_version: 417205473, latest_transaction_version: 417000000"
+    )
+
+
+def test_the_state_of_nothing_has_no_number() -> None:
+    state = MetadataView([IdentityEntry("id")]).state()
+    assert state == StorageState(None, None, None, None)
+    assert str(state) == (
+        "latest_epoch_ending_epoch: none, latest_state_snapshot_epoch: none, "
+        "latest_state_snapshot_version: none, latest_transaction_version: none"
+    )
+
+
+def test_version_and_epoch_0_are_numbers_of_the_state() -> None:
+    state = MetadataView([epochs(0, 0), StateSnapshotEntry(0, 0, "m"), transactions(0, 0)]).state()
+    assert state == StorageState(0, 0, 0, 0)
+    assert "none" not in str(state)
+
+
+def test_a_view_with_a_problem_is_not_complete_and_says_the_first() -> None:
+    problems = [FormatError("metadata line 2 does not parse", file="a.meta"), ManifestError("other")]
+    view = MetadataView([transactions(0, 9)], iter(problems))
+    assert view.problems == tuple(problems)
+    assert covered(view, 0, 9) == ["0-9"]
+    with pytest.raises(FormatError) as refusal:
+        view.require_complete()
+    assert refusal.value is problems[0]
+
+
+def test_a_view_without_problems_is_complete() -> None:
+    view = MetadataView([])
+    view.require_complete()
+    assert view.problems == ()
