@@ -153,14 +153,23 @@ async def restore_piece(
 
 
 async def _epoch_endings(request: OneoffRequest, report: Report) -> tuple[EpochEndingEntry, ...]:
-    """The backup's epoch endings from epoch 0 on; none where it has no metadata."""
+    """The backup's epoch endings from epoch 0 on; none where it has no metadata, or none of them.
+
+    Raises:
+        DataError: metadata that does not parse, and may have been of epoch endings.
+    """
     try:
         view = await load_view(
             request.storage, request.metadata, concurrency=request.limits.concurrency, report=report
         )
     except EmptyStorageError:
         return ()
-    return tuple(view.cover_epochs().entries)
+    for problem in view.problems:
+        report(Notice(str(problem), warning=True))
+    entries = tuple(view.cover_epochs().entries)
+    if not entries:
+        view.require_complete()  # else one bad line would switch all checks of signatures off
+    return entries
 
 
 @contextlib.asynccontextmanager

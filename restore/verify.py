@@ -59,7 +59,8 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
     """Verifies all epoch endings, one state snapshot and the transactions asked for; writes nothing anywhere.
 
     Raises:
-        RestoreError: the class says what to do; see `restore.errors`.
+        RestoreError: the class says what to do; see `restore.errors`. Metadata that does not parse is told
+            first and raised last: what the rest of it names is verified all the same.
 
     Bounds: `request.limits`.
     """
@@ -68,6 +69,19 @@ async def verify(request: VerifyRequest, report: Report) -> Result:
     view = await load_view(
         request.storage, request.metadata, concurrency=request.limits.concurrency, report=report
     )
+    for problem in view.problems:
+        report(Notice(str(problem), warning=True))
+    try:
+        result = await _verify_view(view, request, report, began=began)
+    except UnreachableError:
+        view.require_complete()  # the gap may be where a line does not parse
+        raise
+    view.require_complete()
+    return result
+
+
+async def _verify_view(view: MetadataView, request: VerifyRequest, report: Report, *, began: float) -> Result:
+    """Verifies what `view` names."""
     snapshot = _choose_snapshot(view, request)
     backups = _choose_transactions(view, request)
     if request.trust.skip:
