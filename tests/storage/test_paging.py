@@ -7,8 +7,11 @@ from hashlib import sha256
 import pytest
 
 from restore.errors import StorageUnavailableError
+from restore.report.events import silent
 from restore.storage import paging
 from restore.storage.paging import MAX_TAG_CHARACTERS, Page, content_tag, files_of_pages
+from restore.storage.remote import RemoteStorage
+from tests.storage.scripted import ScriptedOrigin
 
 
 def test_a_tag_is_all_that_is_told_or_nothing() -> None:
@@ -34,6 +37,12 @@ async def test_where_two_pages_have_a_name_the_later_tag_counts() -> None:
         return pages[token]
 
     assert await files_of_pages(ask, folder="metadata") == {"a": "2", "b": "1", "c": "1"}
+
+
+async def test_a_storage_sorts_what_its_origin_lists_in_any_order() -> None:
+    origin = ScriptedOrigin({f"metadata/{name}": b"" for name in ("b", "c", "a")})
+    tags = await RemoteStorage(origin, report=silent).list_metadata()
+    assert list(tags) == ["metadata/a", "metadata/b", "metadata/c"]
 
 
 async def test_names_and_tags_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
