@@ -74,11 +74,11 @@ class MetadataView:
 
     Attributes:
         epoch_endings, state_snapshots, transactions: each sorted, without exact duplicates.
-        problems: one for each line that could not be read; what it said is not in the view.
+        problems: one for each line that could not be read, by file and place; it is missing above.
     """
 
     def __init__(self, entries: Iterable[Entry], problems: Iterable[DataError] = ()) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.file or "", problem.offset or 0)))
         everything = list(entries)
         self.epoch_endings = _sorted(everything, EpochEndingEntry)
         self.state_snapshots = _sorted(everything, StateSnapshotEntry)

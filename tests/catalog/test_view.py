@@ -276,9 +276,13 @@ def test_version_and_epoch_0_are_numbers_of_the_state() -> None:
     assert "none" not in str(state)
 
 
-def test_a_view_with_a_problem_is_not_complete_and_says_the_first() -> None:
-    problems = [FormatError("metadata line 2 does not parse", file="a.meta"), ManifestError("other")]
-    view = MetadataView([transactions(0, 9)], iter(problems))
+def test_a_view_with_problems_is_not_complete_and_names_the_first_by_file_and_place() -> None:
+    problems = [
+        FormatError("metadata file is empty", file="metadata/a.meta"),
+        ManifestError("metadata line 1 has reversed epochs", file="metadata/b.meta", offset=9),
+        FormatError("metadata line 2 does not parse", file="metadata/b.meta", offset=100),
+    ]
+    view = MetadataView([transactions(0, 9)], reversed(problems))
     assert view.problems == tuple(problems)
     assert covered(view, 0, 9) == ["0-9"]
     with pytest.raises(FormatError) as refusal:
