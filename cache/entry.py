@@ -54,9 +54,9 @@ class _Pack(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def content_digest(identity: str, name: str, content: bytes) -> bytes:
-    """SHA-256 over the source's identity, the file's name and its content, each with its length."""
-    parts = (identity.encode(), name.encode(), content)
-    return hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
+    """SHA-256 over the source's identity and the file's name, each with its length, and the content."""
+    source, file = identity.encode(), name.encode()
+    return hashlib.sha256(b"%d:%b%d:%b%b" % (len(source), source, len(file), file, content)).digest()
 
 
 def make_entry(identity: str, name: str, *, tag: str, content: bytes) -> Entry:
