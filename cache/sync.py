@@ -107,7 +107,9 @@ async def sync(
             found=f"{MAX_LISTINGS} listings with files that were gone when they were fetched",
         )
     now = options.now()
-    index = with_listing(with_packs(index, writer.written, now=now), listing, now=now)
+    if writer.written:
+        index = with_packs(index, writer.written, now=now)
+    index = with_listing(index, listing, now=now)
     return await in_thread(_finish, folder, saved, index, now)
 
 
@@ -131,10 +133,11 @@ def _revalidate(
     index = without_packs(index, {event.file for event in discarded}, now=now)
     index = forget_retired(index, index.retired.keys() - files)
     known = {pack.file for pack in index.packs} | index.retired.keys()
-    # The oldest first, and those that are known last: where a name is in several, the last one counts.
-    unknown = sorted(files - known, key=lambda file: folder.stat_pack(file).st_mtime_ns)
-    adopted = [_adopt(folder, identity, file, discarded) for file in unknown]
-    index = with_packs(msgspec.structs.replace(index, packs=()), [*adopted, *index.packs], now=now)
+    if unknown := files - known:
+        # The oldest first, and those that are known last: where a name is in several, the last one counts.
+        by_age = sorted(unknown, key=lambda file: folder.stat_pack(file).st_mtime_ns)
+        adopted = [_adopt(folder, identity, file, discarded) for file in by_age]
+        index = with_packs(msgspec.structs.replace(index, packs=()), [*adopted, *index.packs], now=now)
     return saved, index, discarded
 
 

@@ -47,7 +47,7 @@ def check_handle(handle: str) -> str:
         UnsafePathError: it does not.
     """
     parts = handle.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or not handle.isprintable() or "\\" in handle:
+    if not {"", ".", ".."}.isdisjoint(parts) or not handle.isprintable() or "\\" in handle:
         # Escaped, lest a control character in a manifest reach the operator's terminal.
         name = handle if handle.isprintable() else ascii(handle)
         raise UnsafePathError("file handle leaves the storage", file=name)
