@@ -4,7 +4,7 @@
     ├── UsageError               2   the command or its configuration cannot mean anything
     │   └── ForeignTargetError   2   the target folder belongs to something else
     ├── EmptyStorageError       10   the storage answered, and holds no backup
-    ├── LockedError             11   another process holds the target
+    ├── LockedError             11   another process holds the target, or the metadata cache
     ├── DataError               20   the data is wrong; retrying cannot help
     │   ├── CorruptAnswerError       bytes that the storage got wrong; fetched again before this is told
     │   ├── FormatError              bytes that do not parse
@@ -107,7 +107,7 @@ class EmptyStorageError(RestoreError):
 
 
 class LockedError(RestoreError):
-    """Another process holds the target."""
+    """Another process holds the target, or works in the metadata cache."""
 
     exit_code = 11
     default_hint = "wait for the other process, or end it"
@@ -270,7 +270,11 @@ def located(*, file: str | None = None, version: int | None = None) -> Iterator[
         raise
 
 
-def _text(value: object) -> str:
-    """Hashes and keys as hex, everything else as it prints, escaped: others' words may control a terminal."""
-    text = value.hex() if isinstance(value, bytes) else str(value)
+def printable(text: str) -> str:
+    """The text with everything escaped that is none: others' words may control a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _text(value: object) -> str:
+    """Hashes and keys as hex, everything else as it prints."""
+    return value.hex() if isinstance(value, bytes) else printable(str(value))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from restore.errors import CommandFailedError, StalledError, UsageError
+from restore.errors import CommandFailedError, StalledError, UsageError, printable
 from restore.flow.pipes import readable, writable
 from restore.flow.process_group import LOST, ProcessGroup, check_supported
 from restore.flow.threads import shielded
@@ -196,10 +196,7 @@ class Child:
         text = self._said[-TAIL_BYTES:].decode("utf-8", "backslashreplace").strip()
         if not text:
             return ", nothing on stderr"
-        shown = "".join(
-            char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-        )
-        return f", on stderr: {'...' if len(self._said) > TAIL_BYTES else ''}{shown}"
+        return f", on stderr: {'...' if len(self._said) > TAIL_BYTES else ''}{printable(text)}"
 
     async def end(self, grace_seconds: float) -> None:
         """Ends the program and what it has started; for `Children`.
