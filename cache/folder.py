@@ -26,10 +26,10 @@ _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Mirrored files, which ca
 
 
 def mirror_paths(root: Path) -> list[Path]:
-    """The folders of all mirrors under `root`."""
+    """The folders of all mirrors under `root`; none if there is no such folder."""
     try:
         return sorted(path for path in (root / FORMAT_FOLDER).iterdir() if path.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
 
 
