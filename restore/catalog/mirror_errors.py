@@ -46,8 +46,17 @@ _MIRROR_ERRORS: dict[type[MirrorError], tuple[type[RestoreError], str | None]] =
 }
 """What the mirror's errors are to an operator, and the next step where the class does not say it."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_SYSTEM_ERRORS: dict[int | None, type[RestoreError]] = {
+    errno.EEXIST: UsageError,  # a file lies where the folder is to be made
+    errno.ENOTDIR: UsageError,
+    errno.EACCES: AccessDeniedError,
+    errno.EPERM: AccessDeniedError,
+    errno.EROFS: AccessDeniedError,
+    errno.ENOSPC: DiskFullError,
+    errno.EDQUOT: DiskFullError,
+    errno.EFBIG: DiskFullError,
+}
+"""What the file system's errors are to an operator; all others are a matter of resources."""
 
 
 @contextmanager
@@ -65,11 +74,7 @@ def typed_errors(folder: Path | None) -> Iterator[None]:
             hint=hint,
         ) from error
     except OSError as error:
-        kind = ResourceError
-        if error.errno in _FULL:
-            kind = DiskFullError
-        elif error.errno in _DENIED:
-            kind = AccessDeniedError
+        kind = _SYSTEM_ERRORS.get(error.errno, ResourceError)
         message = (error.strerror or str(error)).lower()
         file = error.filename or folder or tempfile.gettempdir()
         raise kind(f"metadata cache cannot be used: {message}", file=str(file), hint=_NEXT_STEP) from error
