@@ -59,8 +59,14 @@ LAYOUTS = {"importlib.resources", "read_text"}
 ATOMIC_USERS = {"storage", "catalog", "target"}
 """Who may import `cache.atomic`, and nothing else of `cache`."""
 
-CACHE_USERS = {"restore.catalog.mirror", "restore.cli.cmd_doctor"}
-"""Who may import anything of `cache`."""
+CACHE_USERS = {
+    "restore.catalog.mirror",
+    "restore.catalog.mirror_errors",
+    "restore.catalog.mirror_upkeep",
+    "restore.cli.diagnosis",
+}
+"""Who may import anything of `cache`: those who know both sides, and who looks at an installation that may be
+too broken for them."""
 
 
 def sources() -> dict[str, str]:
@@ -185,6 +191,7 @@ def test_the_check_reads_both_packages() -> None:
         ("restore.catalog.loading", "from cache.mirror import Mirror", "may not import cache.mirror"),
         ("restore.catalog.loading", "import cache", "may not import cache"),
         ("restore.report.events", "from cache.atomic import write_durably", "may not import cache.atomic"),
+        ("restore.cli.cmd_cache", "from cache.survey import survey", "may not import cache.survey"),
     ],
 )  # fmt: skip
 def test_a_breach_is_found(module: str, text: str, problem: str) -> None:
@@ -209,6 +216,9 @@ def test_a_breach_is_found(module: str, text: str, problem: str) -> None:
         ("restore.wire.table", "from importlib.resources import files\nfiles('x').read_text()"),
         ("restore.storage.local", "from cache.atomic import DurableFile\nimport aiofiles, os"),
         ("restore.catalog.mirror", "from cache.mirror import Mirror"),
+        ("restore.catalog.mirror_errors", "from cache.errors import MirrorError"),
+        ("restore.catalog.mirror_upkeep", "from cache.survey import survey"),
+        ("restore.cli.diagnosis", "from cache.probe import check_locks"),
         ("cache.sync", "import asyncio\nfrom cache.atomic import write_durably\nfrom . import lock"),
         ("restore", "__version__ = '0'"),
     ],

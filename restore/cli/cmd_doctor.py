@@ -26,17 +26,28 @@ if TYPE_CHECKING:
     default=Path(),
     help="Folder whose disk is reported.  [default: the current folder]",
 )
+@option(
+    "--metadata-cache-dir",
+    metavar="DIR",
+    type=GivenPath(),
+    help="Folder of a metadata cache: whether processes may share it.",
+)
 @bound_options
 @output_option
-def doctor(*, target_db_dir: Path, bounds: BoundFlags) -> Answer:
+def doctor(*, target_db_dir: Path, metadata_cache_dir: Path | None, bounds: BoundFlags) -> Answer:
     """Report versions and limits, and what is wrong with them.
 
-    Shows libraries, CPUs, memory, descriptors, disk, and who owns the import names restore and cache; and the
-    limits that a restore with the same flags would keep. Exits 2 if something is wrong.
+    Shows libraries, CPUs, memory, descriptors, disk, and who owns the import names restore and cache; the
+    limits that a restore with the same flags would keep; and whether the file system of a metadata cache has
+    the locks that sharing it needs. Exits 2 if something is wrong.
     """
     from restore.cli.diagnosis import diagnose
 
-    found = diagnose(target_db_dir.absolute(), read_limits=bounds.limits)
+    found = diagnose(
+        target_db_dir.absolute(),
+        metadata_folder=None if metadata_cache_dir is None else metadata_cache_dir.absolute(),
+        read_limits=bounds.limits,
+    )
     error = None
     if found.problems:
         error = UsageError(
@@ -57,6 +68,9 @@ def _text(found: Diagnosis) -> str:
         ("open files", f"at most {found.open_files_limit}"),
         ("disk", f"{show_bytes(found.disk_free_bytes)} free at {found.disk}"),
     ]
+    if (shared := found.metadata_cache) is not None:
+        state = "cannot be shared" if shared.failure else "can be shared"
+        rows.append(("metadata cache", f"{state}: {shared.folder}"))
     if found.limits is not None:
         rows += [
             ("chunks at once", found.limits.concurrency),

@@ -52,6 +52,14 @@ class ImportName:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder for processes to share, and why it cannot be shared, if it cannot."""
+
+    folder: str
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What was found; `problems` is empty where all is well."""
 
@@ -64,15 +72,24 @@ class Diagnosis:
     limits: limits.Limits | None
     disk: str
     disk_free_bytes: int
+    metadata_cache: SharedFolder | None
     libraries: tuple[Library, ...]
     import_names: tuple[ImportName, ...]
     problems: tuple[str, ...]
 
 
 def diagnose(
-    folder: Path, *, read_limits: Callable[[], limits.Limits] = limits.limits_of_process
+    folder: Path,
+    *,
+    metadata_folder: Path | None = None,
+    read_limits: Callable[[], limits.Limits] = limits.limits_of_process,
 ) -> Diagnosis:
-    """Looks at the installation, this process's limits, and the disk that holds `folder`.
+    """Looks at the installation, this process's limits, and the disks of folders.
+
+    Args:
+        folder: whose disk is looked at; need not exist.
+        metadata_folder: of a metadata cache; need not exist, and is not made.
+        read_limits: finds this process's limits.
 
     Raises:
         UsageError: the limits cannot be what was asked for.
@@ -87,7 +104,10 @@ def diagnose(
         bounds = read_limits()
     except ResourceError as error:
         problems.append(str(error))
-    disk = next(place for place in (folder, *folder.parents) if place.exists())
+    disk = _existing(folder)
+    shared = None if metadata_folder is None else _shared_folder(metadata_folder)
+    if shared is not None and shared.failure:
+        problems.append(f"metadata cache: {shared.failure}")
     return Diagnosis(
         version=restore.__version__,
         python=f"{platform.python_version()} ({sys.executable})",
@@ -98,10 +118,33 @@ def diagnose(
         limits=bounds,
         disk=str(disk),
         disk_free_bytes=shutil.disk_usage(disk).free,
+        metadata_cache=shared,
         libraries=libraries,
         import_names=names,
         problems=tuple(problems),
     )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _shared_folder(folder: Path) -> SharedFolder:
+    """Tries locks where the folder lies, or would lie."""
+    place, failure = _existing(folder), None
+    try:
+        from cache.errors import NoLocksError
+        from cache.probe import check_locks
+    except ImportError as error:
+        return SharedFolder(str(folder), f"does not import: {error}")
+    try:
+        check_locks(place)
+    except NoLocksError as error:
+        failure = str(error)
+    except OSError as error:
+        failure = f"{(error.strerror or str(error)).lower()} at {place}"
+    return SharedFolder(str(folder), failure)
 
 
 def _library(name: str) -> Library:

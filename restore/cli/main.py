@@ -1,8 +1,8 @@
 """The command `aptos-restore`: its commands, and the one edge where every error becomes an exit code.
 
-The commands of the Rust tool keep their names and flags; `restore bootstrap-db`, `restore oneoff …` and
-`backup verify` are accepted as it spells them, with or without its `aptos-db` before them. Only click is
-imported before a command runs, so that `--help` is quick.
+The commands of the Rust tool keep their names and flags; `restore bootstrap-db`, `restore oneoff …`, `backup
+verify` and `backup query …` are accepted as it spells them, with or without its `aptos-db` before them. Only
+click is imported before a command runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import click
 
 import restore
 from restore.cli.cmd_bootstrap import bootstrap_db
+from restore.cli.cmd_cache import metadata_cache
 from restore.cli.cmd_demo import demo
 from restore.cli.cmd_doctor import doctor
 from restore.cli.cmd_oneoff import oneoff
 from restore.cli.cmd_plan import plan
+from restore.cli.cmd_query import query
 from restore.cli.cmd_verify import verify
 from restore.cli.cmd_verify_db import verify_db
 from restore.cli.legacy import replay_verify
@@ -41,11 +43,11 @@ PROGRAM = "aptos-restore"
 
 _EPILOG = """
 The Rust tool's spellings work as well: of "aptos-debugger aptos-db restore bootstrap-db ...", "... restore
-oneoff ..." and "... backup verify ..." only the first word is to be replaced.
+oneoff ...", "... backup verify ..." and "... backup query ..." only the first word is to be replaced.
 
 Every flag is also an environment variable: --target-db-dir is APTOS_RESTORE_TARGET_DB_DIR.
 
-Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 target locked, 20 data invalid,
+Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 locked, 20 data invalid,
 21 not reachable from this backup, 30 storage unavailable, 31 permission, 40 disk, memory or descriptors,
 75 interrupted (the same command continues), 130 second signal.
 """
@@ -55,7 +57,18 @@ Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 target locked, 2
     PROGRAM,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    commands=[bootstrap_db, verify, plan, oneoff, verify_db, demo, doctor, replay_verify],
+    commands=[
+        bootstrap_db,
+        verify,
+        plan,
+        query,
+        oneoff,
+        verify_db,
+        metadata_cache,
+        demo,
+        doctor,
+        replay_verify,
+    ],
 )
 @click.version_option(restore.__version__, "-V", "--version", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -66,7 +79,7 @@ def _alias(name: str, *commands: click.Command) -> click.Group:
     return click.Group(name, commands=commands, hidden=True, help="As the Rust tool spells it.")
 
 
-_RESTORE, _BACKUP = _alias("restore", bootstrap_db, oneoff), _alias("backup", verify)
+_RESTORE, _BACKUP = _alias("restore", bootstrap_db, oneoff), _alias("backup", verify, query)
 _ALIASES = (_RESTORE, _BACKUP, _alias("aptos-db", _RESTORE, _BACKUP, replay_verify))
 for _group in _ALIASES:
     cli.add_command(_group)
