@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,7 @@ from cache.lock import HOLDERS_FOLDER, Locks, Mode
 from cache.presence import remove_dead
 from cache.threads import in_thread
 from tests.cache.lock_child import Child, running
-
-GO_ON = {(Mode.READ, Mode.READ), (Mode.READ, Mode.SYNC), (Mode.SYNC, Mode.READ)}
-"""Held and wanted; every other pair waits."""
-
-PAIRS = list(product(Mode, Mode))
+from tests.cache.lock_parties import GO_ON, PAIRS, never
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +23,6 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     """One child for all tests that leave it as it was."""
     with running(tmp_path_factory.mktemp("mirror")) as running_child:
         yield running_child
-
-
-async def never(seconds: float) -> None:
-    raise AssertionError("it waits")
 
 
 @pytest.mark.parametrize(("held", "wanted"), PAIRS)
