@@ -17,13 +17,14 @@ async def in_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
         it ended well, `CancelledError`. Its result is lost: what must be given back the function keeps
         elsewhere.
     """
-    task = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    # No task, which a loop that ends would cancel together with its caller.
+    call = asyncio.get_running_loop().run_in_executor(None, function, *args)
     cancelled: asyncio.CancelledError | None = None
-    while not task.done():
+    while not call.done():
         try:
-            await asyncio.wait((task,))
+            await asyncio.wait((call,))
         except asyncio.CancelledError as error:
             cancelled = error
-    if cancelled is not None and task.exception() is None:
+    if cancelled is not None and call.exception() is None:
         raise cancelled
-    return task.result()
+    return call.result()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from cache.lock import HOLDERS_FOLDER, Locks, Mode
 from tests.cache.lock_parties import GO_ON, PAIRS, Elsewhere, is_free, never, patch_lock, take
@@ -155,3 +156,41 @@ async def test_an_error_of_the_file_system_passes_and_nothing_is_kept(
             async with Locks(tmp_path).hold(Mode.SYNC):
                 raise AssertionError("sync.lock could not be locked")
     await nothing_is_held(tmp_path, descriptors)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_loop_that_ends_waits_for_those_that_are_about_to_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    winning = threading.Event()
+    cancelled = threading.Event()
+
+    def win_late(descriptor: int, operation: int, lock: Callable[[], None]) -> None:
+        if not winning.is_set():
+            winning.set()
+            assert cancelled.wait(10)
+        lock()
+
+    async def work() -> None:
+        async with Locks(tmp_path).hold(Mode.PRUNE):
+            raise AssertionError("it was cancelled")
+
+    async def see_cancellation() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):  # more steps than anyone needs who does not wait for the thread
+                await asyncio.sleep(0)
+            cancelled.set()
+
+    async def main() -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(work()), asyncio.create_task(see_cancellation())]
+        await asyncio.to_thread(winning.wait, 10)
+        return tasks
+
+    with monkeypatch.context() as patched, asyncio.Runner(loop_factory=new_loop) as runner:
+        patch_lock(patched, win_late)
+        tasks = runner.run(main())
+        runner.close()
+    assert all(task.cancelled() for task in tasks)
+    assert asyncio.run(is_free(tmp_path))
