@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import msgspec
-
 from cache.entry import Entry, make_entry
 from cache.errors import DamagedFileError, EmptyListingError, UnfetchableError, UnsettledError, VanishedError
 from cache.folder import MirrorFolder
@@ -134,10 +132,11 @@ def _revalidate(
     index = forget_retired(index, index.retired.keys() - files)
     known = {pack.file for pack in index.packs} | index.retired.keys()
     if unknown := files - known:
-        # The oldest first, and those that are known last: where a name is in several, the last one counts.
+        # The oldest first, but after all that are known, which are older still: where a name is in several
+        # packs, the last one counts.
         by_age = sorted(unknown, key=lambda file: folder.stat_pack(file).st_mtime_ns)
         adopted = [_adopt(folder, identity, file, discarded) for file in by_age]
-        index = with_packs(msgspec.structs.replace(index, packs=()), [*adopted, *index.packs], now=now)
+        index = with_packs(index, adopted, now=now)
     return saved, index, discarded
 
 
