@@ -15,7 +15,8 @@ PACK_ENTRIES = 8192
 """A pack is closed at this many files as well: empty ones count too."""
 
 FLUSH_SECONDS = 30.0
-"""Files wait so long to be written at most: what a killed sync has to fetch again from a slow source."""
+"""A file waits so long for others, and for the next one to come: what a killed sync fetches again from a slow
+source."""
 
 
 class PackWriter:
@@ -47,10 +48,10 @@ class PackWriter:
             self._since = self._now()
         self._pending.append(entry)
         self._size += len(entry.content)
-        if self._is_full() or self._now() - self._since >= FLUSH_SECONDS:
+        if self._is_due():
             async with self._writing:
                 # Whoever waited here may find that others have written meanwhile what it waited with.
-                if self._is_full() or self._now() - self._since >= FLUSH_SECONDS:
+                if self._is_due():
                     await self._write()
 
     async def flush(self) -> None:
@@ -59,11 +60,13 @@ class PackWriter:
             if self._pending:
                 await self._write()
 
-    def _is_full(self) -> bool:
-        return self._size >= PACK_BYTES or len(self._pending) >= PACK_ENTRIES
+    def _is_due(self) -> bool:
+        if not self._pending:
+            return False
+        is_full = self._size >= PACK_BYTES or len(self._pending) >= PACK_ENTRIES
+        return is_full or self._now() - self._since >= FLUSH_SECONDS
 
     async def _write(self) -> None:
         entries, self._pending, self._size = self._pending, [], 0
-        self._since = self._now()
         # The thread keeps the record, since a cancelled caller gets no result: the pack is there.
         await in_thread(lambda: self.written.append(self._folder.write_pack(self._identity, entries)))
