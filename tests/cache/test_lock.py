@@ -61,7 +61,7 @@ async def test_a_forbidden_order_raises_at_once(tmp_path: Path, modes: tuple[Mod
     link.symlink_to(tmp_path)
     async with AsyncExitStack() as stack:
         for mode in outer:
-            await stack.enter_async_context(Locks(tmp_path, sleep=never).hold(mode))
+            await stack.enter_async_context(take(Locks(tmp_path, sleep=never), mode, tries=tries))
         with pytest.raises(LockOrderError, match="inside those that are held") as caught:
             async with take(Locks(link, sleep=never), inner, tries=tries):
                 raise AssertionError("it must not be held")

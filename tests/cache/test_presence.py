@@ -104,11 +104,12 @@ def test_a_folder_that_is_missing_holds_nothing(tmp_path: Path) -> None:
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "folder")
+    (tmp_path / "link-to-file").symlink_to(__file__)
     (tmp_path / "dangling").symlink_to(tmp_path / "missing")
     os.mkfifo(tmp_path / "pipe")
     assert living(tmp_path) == []
     assert remove_dead(tmp_path) == 0
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_presence_dies_with_its_process(tmp_path: Path) -> None:
@@ -253,18 +254,24 @@ def test_a_presence_that_never_appeared_can_vanish(tmp_path: Path) -> None:
     presence.vanish()
 
 
-def test_a_presence_is_written_in_as_many_pieces_as_it_takes(
+def test_a_presence_is_listed_only_when_all_of_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    listed: list[Present] = []
+
+    def write_a_little(descriptor: int, data: bytes) -> int:
+        listed.extend(living(tmp_path))
+        assert remove_dead(tmp_path) == 0
+        return write(descriptor, data[:3])
+
+    monkeypatch.setattr(os, "write", write_a_little)
     with appeared(tmp_path, b"0123456789") as presence:
+        assert listed == []
         assert living(tmp_path) == [Present(presence.file, b"0123456789")]
 
 
-def test_a_presence_is_intact_until_it_is_tampered_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_presence_is_intact_until_it_is_tampered_with(tmp_path: Path) -> None:
     presence = Presence(tmp_path, "name", b"content")
     assert not presence.is_intact()
     with appeared(tmp_path) as presence:
