@@ -31,6 +31,7 @@ from restore.errors import (
 )
 
 _NEXT_STEP = "give another --metadata-cache-dir, or none: then a temporary folder is used"
+_NEXT_STEP_IF_PRIVATE = "give a --metadata-cache-dir, or name another folder for temporary files with TMPDIR"
 
 _MIRROR_ERRORS: dict[type[MirrorError], tuple[type[RestoreError], str | None]] = {
     LockTimeoutError: (LockedError, "end that process, or raise --metadata-lock-timeout"),
@@ -76,5 +77,9 @@ def typed_errors(folder: Path | None) -> Iterator[None]:
     except OSError as error:
         kind = _SYSTEM_ERRORS.get(error.errno, ResourceError)
         message = (error.strerror or str(error)).lower()
-        file = error.filename or folder or tempfile.gettempdir()
-        raise kind(f"metadata cache cannot be used: {message}", file=str(file), hint=_NEXT_STEP) from error
+        file = error.filename or folder or tempfile.tempdir
+        raise kind(
+            f"metadata cache cannot be used: {message}",
+            file=None if file is None else str(file),
+            hint=_NEXT_STEP_IF_PRIVATE if folder is None else _NEXT_STEP,
+        ) from error
