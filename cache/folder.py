@@ -168,7 +168,10 @@ class MirrorFolder:
 
 
 def _temporary_files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name.startswith(TEMPORARY_PREFIX)]
+    try:
+        return [path for path in folder.iterdir() if path.name.startswith(TEMPORARY_PREFIX)]
+    except FileNotFoundError:
+        return []  # whoever made the mirror was killed before it had all of its folders
 
 
 def _is_older(path: Path, before: float) -> bool:
