@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import sys
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ MOST_BYTES = 16 << 20
 MOST_TRIES = 16
 """At one presence file: each needs somebody who looks just between two system calls."""
 
+_USER_OF_URL = re.compile(
+    r"//[^/@\s]*@"
+)  # perhaps with a password, which others who share the folder must not read
 _COMMAND_LETTERS = 200  # enough to tell commands apart, few enough for one line of a message
 _END_OF_YEARS = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # no later moment can be printed
 
@@ -60,8 +64,9 @@ class Holder(msgspec.Struct, frozen=True):
     def of_this_process(cls, *, now: float) -> Holder:
         """This process, which holds something since `now`."""
         program, *arguments = sys.argv or [""]
+        text = " ".join([os.path.basename(program), *arguments])  # noqa: PTH119 - no path, a text
         # What cannot be printed cannot always be encoded either.
-        command = _printable(" ".join([os.path.basename(program), *arguments]))  # noqa: PTH119 - no path, a text
+        command = _printable(_USER_OF_URL.sub("//", text))
         return cls(pid=os.getpid(), host=os.uname().nodename, command=command[:_COMMAND_LETTERS], since=now)
 
     def __str__(self) -> str:

@@ -328,6 +328,7 @@ def test_a_file_that_may_not_be_read_counts_as_living(
     [
         (["/usr/bin/aptos-restore", "verify", "--storage", "/a b"], "aptos-restore verify --storage /a b"),
         (["aptos-restore", "a\nb\x1b[1m", "\udcff", "\u202e"], r"aptos-restore a\nb\x1b[1m \udcff \u202e"),
+        (["aptos-restore", "https://me:secret@host/a@b", "//@"], "aptos-restore https://host/a@b //"),
         (["aptos-restore", "x" * 500], "aptos-restore " + "x" * 186),
         ([""], ""),
         ([], ""),
