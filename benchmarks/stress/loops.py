@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -61,10 +62,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--waypoint", type=Waypoint.parse, required=True)
     options = parser.parse_args()
+    parent = os.getppid()
 
     async def repeat() -> None:
         one_round = await ROLES[options.role](options)
-        while not options.over.exists():
+        while not options.over.exists() and os.getppid() == parent:  # it may be killed, too
             print(json.dumps(await one_round()), flush=True)
 
     run(repeat)
