@@ -81,6 +81,11 @@ class ScriptedSource:
         """The next fetches of a file raise these."""
         self.failures.setdefault(name, deque()).extend(errors)
 
+    def take_fetches(self) -> list[str]:
+        """What was asked for since the last call, sorted."""
+        taken, self.fetches = sorted(self.fetches.elements()), Counter()
+        return taken
+
     async def list_files(self) -> Mapping[str, str]:
         self.lists += 1
         await asyncio.sleep(0)
