@@ -26,17 +26,14 @@ _folder_option = option(
     metavar="DIR",
     type=GivenPath(),
     required=True,
-    help="Folder of the metadata cache.",
+    help="Folder of the metadata cache, in which any number of commands keep what they read of backups' "
+    "metadata, so that only what is new is downloaded.",
 )
 
 
 @click.group("cache")
 def metadata_cache() -> None:
-    """Look after a metadata cache.
-
-    That is a folder, named by --metadata-cache-dir, in which any number of commands keep the metadata of
-    backups, so that only what is new is downloaded.
-    """
+    """Look after a metadata cache: a folder that keeps what was read of backups' metadata between runs."""
 
 
 @metadata_cache.command("info")

@@ -30,9 +30,9 @@ This page is made from the code (`python -m tests.cli.manual`).
 - Sizes are binary: `2G`, `2GB` and `2GiB` are all 2 · 1024³ bytes.
 - An error is two lines: `error:` says what and where, `hint:` says what to do. See
   [exit codes](exit-codes.md).
-- The spellings of the Rust tool, `aptos-db restore bootstrap-db`, `aptos-db restore oneoff …` and
-  `aptos-db backup verify`, do the same, also without `aptos-db`. Its flags that tune what is not here
-  (RocksDB options, `--replay-concurrency-level`, `--enable-storage-sharding`, `--metadata-cache-dir`) are
+- The spellings of the Rust tool, `aptos-db restore bootstrap-db`, `aptos-db restore oneoff …`,
+  `aptos-db backup verify` and `aptos-db backup query …`, do the same, also without `aptos-db`. Its flags that
+  tune what is not here (RocksDB options, `--replay-concurrency-level`, `--enable-storage-sharding`) are
   accepted and ignored, and the run says so once. Its flags that ask for a Move VM (`--replay-all`,
   `--validate-modules`, `--kv-only-replay false`, the command `replay-verify`) are refused with exit code 2.
 - Completion in bash: `eval "$(_APTOS_RESTORE_COMPLETE=bash_source aptos-restore)"`; zsh and fish have

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from restore.cli.diagnosis import LIBRARIES, diagnose
+import cache.probe
+from cache.probe import check_locks
+from restore.cli.diagnosis import LIBRARIES, SharedFolder, diagnose
 from restore.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +51,55 @@ def test_it_shows_the_limits_that_the_same_flags_give_a_restore(capsys: pytest.C
     assert ["memory", "budget", "64.0", "MiB"] in rows
     assert main(["doctor", "--concurrent-downloads", "0"]) == 2
     assert "must be at least 1" in capsys.readouterr().err
+
+
+def test_it_tries_locks_where_a_metadata_cache_would_lie_and_makes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "not" / "there"
+    found = diagnose(tmp_path, metadata_folder=folder)
+    assert (found.metadata_cache, found.problems) == (SharedFolder(str(folder), None), ())
+    assert list(tmp_path.iterdir()) == []
+    assert diagnose(tmp_path).metadata_cache is None
+
+
+def test_a_file_system_without_locks_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lockless = functools.partial(check_locks, flock=lambda descriptor, operation: None)
+    monkeypatch.setattr(cache.probe, "check_locks", lockless)
+    assert main(["doctor", "--metadata-cache-dir", str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    rows = [line.split(maxsplit=2) for line in shown.out.splitlines()]
+    assert ["metadata", "cache", f"cannot be shared: {tmp_path}"] in rows
+    assert "found metadata cache: file system does not lock: file " in shown.err
+
+
+def test_a_folder_that_cannot_be_used_is_a_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    flags = ["--metadata-cache-dir", str(tmp_path / "file"), "--output", "json"]
+    assert main(["doctor", *flags]) == 2
+    found = json.loads(capsys.readouterr().out)
+    failure = f"not a directory at {tmp_path / 'file'}"
+    assert found["problems"] == [f"metadata cache: {failure}"]
+    assert found["metadata_cache"] == {"folder": str(tmp_path / "file"), "failure": failure}
+
+
+def test_it_shows_that_a_metadata_cache_can_be_shared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APTOS_RESTORE_METADATA_CACHE_DIR", str(tmp_path))
+    assert main(["doctor"]) == 0
+    rows = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert ["metadata", "cache", f"can be shared: {tmp_path}"] in rows
+
+
+def test_it_reports_even_where_our_own_package_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cache.probe", None)
+    (problem,) = diagnose(tmp_path, metadata_folder=tmp_path).problems
+    assert problem.startswith("metadata cache: does not import: ")
 
 
 def make_distribution(folder: Path, name: str, import_name: str) -> None:

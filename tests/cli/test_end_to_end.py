@@ -215,13 +215,28 @@ def test_a_folder_of_something_else_is_left_alone(genesis: Path, tmp_path: Path,
 def test_ignored_flags_are_said_once(genesis: Path, capfd: pytest.CaptureFixture[str]) -> None:
     code = main(
         [
-            *("verify", "--local-fs-dir", str(genesis), "--network", "mainnet"),
-            *("--metadata-cache-dir", "unused", "--output", "json"),
+            *("plan", "--local-fs-dir", str(genesis), "--replay-concurrency-level", "16"),
+            *("--block-cache-size", "1", "--output", "json"),
         ]
     )
     assert code == 0
-    note = "note: --metadata-cache-dir ignored: metadata is read directly"
-    assert capfd.readouterr().err.splitlines().count(note) == 1
+    notes = [line for line in capfd.readouterr().err.splitlines() if "ignored" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("note: --replay-concurrency-level, --block-cache-size ignored: ")
+
+
+def test_commands_share_a_metadata_cache(
+    genesis: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "kept"
+    flags = ["--local-fs-dir", str(genesis), "--metadata-cache-dir", str(kept)]
+    for number, command in enumerate((["verify", "--network", "mainnet"], ["plan"])):
+        assert main([*command, *flags]) == 0
+        told = capfd.readouterr().err.splitlines()[0]
+        assert told.startswith("metadata: done: 4 files, ")
+        assert ("4 of them from an earlier run" in told) == (number == 1)
+    assert main(["plan", "--local-fs-dir", str(genesis)]) == 0
+    assert "earlier run" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from restore.flow.stop import run
 from restore.oneoff import oneoff_epoch_ending, oneoff_state_snapshot, oneoff_transaction
 from restore.pieces import OneoffRequest
 from restore.proof.trust import TrustPolicy
-from restore.report.events import Event, Notice, silent
+from restore.report.events import Advanced, Event, Notice, PhaseFinished, PhaseStarted, silent
 from restore.report.result import Result
 from restore.sample.spec import SampleBackup
 from restore.storage.local import LocalFs
@@ -95,7 +95,8 @@ def test_a_piece_that_is_there_is_left_alone(sample: SampleBackup, target: Path)
         )
     )
     assert msgspec.structs.replace(again, seconds=first.seconds) == first
-    assert [type(event) for event in events] == [Notice]
+    assert [event.phase for event in events if isinstance(event, PhaseStarted)] == ["metadata"]
+    assert {type(event) for event in events} == {PhaseStarted, Advanced, PhaseFinished, Notice}
 
 
 def test_a_dry_run_of_each_piece_proves_it(sample: SampleBackup) -> None:
