@@ -46,7 +46,8 @@ class Round:
         warm: with nothing changed.
         listing, sync, load: what that is made of, measured apart.
         new_files: with `NEW_FILES` new ones.
-        one_by_one: without a cache, from a local folder.
+        one_by_one: without a cache, from a local folder, by nothing but system calls.
+        in_turn: of some files, from the same folder as any file of a backup is read.
     """
 
     cold: float
@@ -57,10 +58,11 @@ class Round:
     load: float
     new_files: float
     one_by_one: float
+    in_turn: float
 
 
 def measure_round(served: Served, scratch: Path, *, sample: int) -> Round:
-    """Measures everything once; `sample` files by commands."""
+    """Measures everything once; `sample` files by commands, and in turn."""
     with _fresh(scratch / "cache") as cache:
         cold = _read("view", served.url, cache, entries=served.count)
         warm = _read("view", served.url, cache, entries=served.count)
@@ -75,6 +77,7 @@ def measure_round(served: Served, scratch: Path, *, sample: int) -> Round:
         config = _write_config(served, scratch, sample)
         commands = _read("commands", config, cache, entries=sample)
     one_by_one = _read("one-by-one", served.folder, entries=served.count)
+    in_turn = _read("in-turn", served.folder.parent, "--sample", sample, entries=sample)
     return Round(
         cold=cold["seconds"],
         commands=commands["seconds"],
@@ -84,6 +87,7 @@ def measure_round(served: Served, scratch: Path, *, sample: int) -> Round:
         load=parts["load_seconds"],
         new_files=new_files["seconds"],
         one_by_one=one_by_one["seconds"],
+        in_turn=in_turn["seconds"],
     )
 
 
