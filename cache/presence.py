@@ -38,9 +38,7 @@ MOST_BYTES = 16 << 20
 MOST_TRIES = 16
 """At one presence file: each needs somebody who looks just between two system calls."""
 
-_USER_OF_URL = re.compile(
-    r"//[^/@\s]*@"
-)  # perhaps with a password, which others who share the folder must not read
+_USER_OF_URL = re.compile(r"//[^/@\s]*@")  # may hold a password, and others who share the folder read it
 _COMMAND_LETTERS = 200  # enough to tell commands apart, few enough for one line of a message
 _END_OF_YEARS = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # no later moment can be printed
 
