@@ -3,6 +3,7 @@
     mirror      the way in: brings a mirror up to date and leases what it holds
     source      where files come from, and the events of the work
     sync        lists, fetches what is missing, re-validates what is kept, retires the rest
+    writer      makes packs of what is fetched
     prune       removes what is retired and leased by nobody; never waits
     entry       files and the packs that hold many of them: bytes, pure
     index       which files a mirror holds, in which packs: pure
@@ -11,6 +12,7 @@
     lease       what a reader holds, as long as its process lives
     presence    a file that is locked as long as its process lives: how holders make themselves known
     probe       whether a file system locks at all
+    threads     file operations off the event loop
     atomic      files that are written whole or not at all
     survey      what a folder of mirrors holds, and whether it is sound
 
