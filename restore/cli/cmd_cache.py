@@ -134,7 +134,7 @@ def _attempt_text(attempt: PruneAttempt) -> str:
 
 
 def _name(path: Path, identity: str | None) -> str:
-    return f"{path}, of which nothing is known" if identity is None else printable(identity)
+    return printable(f"{path}, of which nothing is known" if identity is None else identity)
 
 
 def _packs(count: int, size: int) -> str:

@@ -331,6 +331,39 @@ async def test_a_compaction_between_listing_and_reading_is_survived_with_a_word(
     assert [event for event in events if isinstance(event, Notice)] == [
         Notice("metadata changed while it was read (3 files gone): listed again")
     ]
+    assert sum(isinstance(event, PhaseStarted) for event in events) == 1
+
+
+class Replaced(Observed):
+    """Everything in it is replaced once the first file was read and before the second is."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.first_was_read = asyncio.Event()
+
+    @asynccontextmanager
+    async def open_for_read(
+        self, handle: FileHandle, *, payer: Payer = UNMETERED
+    ) -> AsyncIterator[FileReader]:
+        if handle == "metadata/1.meta":
+            await self.first_was_read.wait()
+            await save(self, "new.meta", versions(50, 59))
+            for number in range(2):
+                await self.backup_metadata_file(f"metadata/{number}.meta")
+        async with super().open_for_read(handle, payer=payer) as reader:
+            yield reader
+        self.first_was_read.set()
+
+
+async def test_what_was_read_and_is_no_longer_listed_counts_no_more(
+    tmp_path: Path, shared_folder: MirrorOptions
+) -> None:
+    storage = Replaced(tmp_path / "backup")
+    await save_some(storage, 2)
+    for _ in range(2):
+        view = await load_view(storage, shared_folder, concurrency=2)
+        assert view.transactions == (versions(50, 59),)
+    assert storage.told() == ["metadata/0.meta", "metadata/1.meta", "metadata/new.meta"]
 
 
 async def test_packs_that_are_taken_away_once_are_fetched_again(

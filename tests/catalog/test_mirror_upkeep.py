@@ -160,6 +160,14 @@ async def test_a_mirror_that_was_killed_while_it_was_made_is_no_failure(root: Pa
     assert (attempt.path, attempt.identity) == (half_made, None)
 
 
+async def test_of_a_damaged_index_nothing_is_known(tmp_path: Path, root: Path) -> None:
+    folder = await outdated(tmp_path, root)
+    (folder.path / "index").write_bytes(b"")
+    (attempt,) = await prune_mirrors(root, grace_seconds=0)
+    assert attempt.pruned is not None
+    assert (attempt.identity, attempt.pruned.packs, len(folder.pack_files())) == (None, 0, 3)
+
+
 async def test_a_prune_that_hangs_is_named(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

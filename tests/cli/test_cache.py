@@ -301,3 +301,18 @@ def test_a_mirror_of_which_nothing_is_known_is_named_by_its_folder(
     assert synced.endswith("  never")
     (mirror,) = answer("info", "--metadata-cache-dir", root)["mirrors"]
     assert (mirror["identity"], mirror["synced_at"]) == (None, None)
+
+
+def test_others_words_do_not_control_the_terminal(
+    backup: Path, tmp_path: Path, lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = refreshed(backup.rename(tmp_path / "ba\x1bckup"), tmp_path / "kept", capsys)
+    strange = Presence(folder.leases, "le\x1base", b"?")
+    strange.appear()
+    try:
+        name, *_, problem = lines("info", "--metadata-cache-dir", tmp_path / "kept")
+    finally:
+        strange.vanish()
+    assert name == f"file://{tmp_path}/ba\\x1bckup"
+    assert problem.startswith("  problem      lease does not parse: ")
+    assert problem.isprintable()
