@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.stress.scene import Actor
 
-KILL_SECONDS = 4.0
+KILL_SECONDS = 6.0
 """A process lives so long on average: some die while they start, and some come to their end."""
 
 END_SECONDS = 120.0
