@@ -188,6 +188,21 @@ async def test_files_are_taken_while_a_pack_is_written_until_the_next_is_full(fo
     assert written(folder, writer) == [*"abcdefghi"]
 
 
+async def test_those_who_waited_leave_a_pack_alone_that_is_not_full(folder: HeldFolder) -> None:
+    folder.is_holding = True
+    writer = PackWriter(folder, IDENTITY)
+    await add(writer, *"abc")
+    async with adding(writer, "d"):
+        await folder.begun()
+        await add(writer, *"efg")
+        async with adding(writer, "h", "i"):
+            folder.go_on()
+            await folder.begun()
+            await add(writer, "j")
+            folder.go_on(writes=2)
+    assert folder.writes == [["a", "b", "c", "d"], ["e", "f", "g", "h", "i"]]
+
+
 async def test_those_who_waited_write_no_empty_pack(folder: HeldFolder) -> None:
     """However long the pack took that they waited for."""
     clock = Clock()
