@@ -21,6 +21,7 @@ What lies in a folder of mirrors:
     DIR/CACHEDIR.TAG                 tells backup programs to leave the folder out
     DIR/v1/<sha256 of identity>/     the mirror of one source
         index                        which files it holds, in which packs; replaced atomically
+        summary                      what a reader made of all files; counts while they are the same
         packs/<sha256>.pack          many files each, never changed; the name is the digest of its bytes
         removal.lock, sync.lock      see `lock`
         holders/<mode>-<random>      who holds a lock; locked itself while its process lives

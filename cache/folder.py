@@ -14,7 +14,7 @@ from pathlib import Path
 from cache.atomic import TEMPORARY_PREFIX, make_directory_durably, sync_folder, write_durably
 from cache.entry import Entry, check_pack_name, decode_pack, encode_pack, is_pack_name, pack_name
 from cache.errors import DamagedFileError
-from cache.index import Index, PackRecord, decode_index, encode_index
+from cache.index import DIGEST_BYTES, Index, PackRecord, decode_index, encode_index
 from cache.lock import HOLDERS_FOLDER
 
 FORMAT_FOLDER = "v1"
@@ -56,6 +56,7 @@ class MirrorFolder:
         self.holders = path / HOLDERS_FOLDER
         self._packs = path / "packs"
         self._index = path / "index"
+        self._summary = path / "summary"
 
     def create(self) -> None:
         """Makes the folder, durably."""
@@ -94,6 +95,22 @@ class MirrorFolder:
     def touch_index(self, now: float) -> None:
         """Notes that the index was found up to date at `now`, in Unix seconds."""
         os.utime(self._index, (now, now))
+
+    def read_summary(self, state: bytes) -> bytes | None:
+        """What a reader made of all files, if it was of this state of the index; None for anything else."""
+        try:
+            data = self._summary.read_bytes()
+        except FileNotFoundError:
+            return None
+        digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+        if digest != hashlib.sha256(body).digest() or not body.startswith(state):
+            return None
+        return body[len(state) :]
+
+    def write_summary(self, state: bytes, summary: bytes) -> None:
+        """Replaces what a reader made of all files of this state of the index."""
+        body = state + summary
+        write_durably(self._summary, hashlib.sha256(body).digest() + body)
 
     def pack_files(self) -> set[str]:
         """The names of all packs."""

@@ -13,7 +13,7 @@ found whole and being leased; and SYNC ends before that, so that the next proces
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Container, Set
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from cache.entry import Entry
@@ -36,9 +36,10 @@ class Snapshot:
         names: of all files.
     """
 
-    def __init__(self, folder: MirrorFolder, index: Index) -> None:
+    def __init__(self, folder: MirrorFolder, index: Index, locks: Locks) -> None:
         self._folder = folder
         self._index = index
+        self._locks = locks
         self.names = index.tags().keys()
 
     async def packs(self, *, besides: Container[str] = ()) -> AsyncIterator[list[Entry]]:
@@ -56,6 +57,20 @@ class Snapshot:
             wanted = {name for name in pack.live if name not in besides}
             if wanted:
                 yield await in_thread(self._read, pack.file, wanted)
+
+    async def summary(self) -> bytes | None:
+        """What was kept with `keep_summary` by whoever had exactly these files; None if nobody did."""
+        return await in_thread(self._folder.read_summary, self._index.state)
+
+    async def keep_summary(self, summary: bytes) -> None:
+        """Keeps what was made of all files, for the next one who has exactly these.
+
+        It is a convenience, and left undone where the disk is full, or while the mirror is being pruned.
+        """
+        async with self._locks.try_hold(Mode.READ) as held:
+            if held:
+                with suppress(OSError):
+                    await in_thread(self._folder.write_summary, self._index.state, summary)
 
     def _read(self, file: str, wanted: Set[str]) -> list[Entry]:
         try:
@@ -109,7 +124,7 @@ class Mirror:
                     index = await sync(self._folder, self._source, self._options, refetch=refetch)
                 files = [pack.file for pack in index.packs]
                 await stack.enter_async_context(leased(self._folder, files))
-            yield Snapshot(self._folder, index)
+            yield Snapshot(self._folder, index, self._locks)
 
     async def prune(self) -> Pruned | None:
         """Removes what nobody needs, unless somebody is at work in the mirror; see `prune`."""

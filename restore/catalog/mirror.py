@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from cache.errors import LeaseLostError, VanishedError
-from cache.mirror import Mirror
+from cache.mirror import Mirror, Snapshot
 from cache.source import Discarded, Event, Fetched, Fetching, ListedAgain, Waiting
 from cache.sync import SyncOptions
 from restore.catalog.mirror_errors import typed_errors
 from restore.catalog.parsing import ParsedFiles, parse_files
+from restore.catalog.summary import decode_view, encode_view
 from restore.catalog.view import MetadataView
 from restore.errors import EmptyStorageError, MissingFileError, RestoreError
 from restore.flow.threads import in_thread
@@ -83,38 +83,56 @@ async def load_view(
     with typed_errors(options.folder):
         async with _root(options.folder) as root:
             mirror = Mirror(root, source, sync_options, timeout_seconds=options.lock_seconds)
-            parsed = await _load(mirror, source)
+            view = await _Loading(mirror, source, is_kept=options.folder is not None).load()
             await mirror.prune()
     report(PhaseFinished(PHASE))
-    return await in_thread(partial(MetadataView, parsed.entries, problems=parsed.problems))
+    return view
 
 
-async def _load(mirror: Mirror, source: _MetadataSource) -> ParsedFiles:
-    """Synchronises and parses; once more if something of the mirror was damaged meanwhile, or is useless.
+class _Loading:
+    """Synchronises, and makes the view of what is there then."""
 
-    A kept file that does not parse may have been damaged on its way here, and its name says nothing of that.
-    """
-    try:
-        parsed = await _synced(mirror, source)
-    except LeaseLostError:
-        return await _synced(mirror, source)
-    useless = {problem.file for problem in parsed.problems if problem.file is not None} - source.parsed.keys()
-    return await _synced(mirror, source, refetch=useless) if useless else parsed
+    def __init__(self, mirror: Mirror, source: _MetadataSource, *, is_kept: bool) -> None:
+        self._mirror = mirror
+        self._source = source
+        self._is_kept = is_kept
 
+    async def load(self) -> MetadataView:
+        """Loads; once more if something of the mirror was damaged meanwhile, or is useless.
 
-async def _synced(mirror: Mirror, source: _MetadataSource, *, refetch: Set[str] = frozenset()) -> ParsedFiles:
-    parts: list[ParsedFiles] = []
-    async with mirror.synced(refetch=refetch) as snapshot:
-        if not snapshot.names:
-            raise EmptyStorageError("storage holds no backup", file=source.identity)
-        async for entries in snapshot.packs(besides=source.parsed):
+        A kept file that does not parse may have been damaged on its way here, and its name says nothing of
+        that.
+        """
+        try:
+            view = await self._load()
+        except LeaseLostError:
+            return await self._load()
+        bad = {problem.file for problem in view.problems if problem.file is not None}
+        useless = bad - self._source.parsed.keys()
+        return await self._load(refetch=useless) if useless else view
+
+    async def _load(self, *, refetch: Set[str] = frozenset()) -> MetadataView:
+        async with self._mirror.synced(refetch=refetch) as snapshot:
+            if not snapshot.names:
+                raise EmptyStorageError("storage holds no backup", file=self._source.identity)
+            summary = await snapshot.summary()
+            view = None if summary is None else await in_thread(decode_view, summary)
+            if view is None:
+                view = await self._parse(snapshot)
+                if self._is_kept and not view.problems:
+                    await snapshot.keep_summary(await in_thread(encode_view, view))
+            return view
+
+    async def _parse(self, snapshot: Snapshot) -> MetadataView:
+        """The view of all files: those that just came are parsed already, the others are read."""
+        done = self._source.parsed
+        parts = [parsed for name, parsed in done.items() if name in snapshot.names]
+        async for entries in snapshot.packs(besides=done):
             files = [(entry.name, entry.content) for entry in entries]
             parts.append(await in_thread(parse_files, files))
-        parts += [parsed for name, parsed in source.parsed.items() if name in snapshot.names]
-    return ParsedFiles(
-        [entry for part in parts for entry in part.entries],
-        tuple(problem for part in parts for problem in part.problems),
-    )
+        everything = [entry for part in parts for entry in part.entries]
+        problems = [problem for part in parts for problem in part.problems]
+        return await in_thread(MetadataView, everything, problems)
 
 
 class _MetadataSource:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from restore.catalog.entries import BackupEntry, Entry, EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.errors import DataError
@@ -83,6 +83,21 @@ class MetadataView:
         self.epoch_endings = _sorted(everything, EpochEndingEntry)
         self.state_snapshots = _sorted(everything, StateSnapshotEntry)
         self.transactions = _sorted(everything, TransactionEntry)
+
+    @classmethod
+    def of_sorted(
+        cls,
+        *,
+        epoch_endings: tuple[EpochEndingEntry, ...],
+        state_snapshots: tuple[StateSnapshotEntry, ...],
+        transactions: tuple[TransactionEntry, ...],
+    ) -> Self:
+        """The view whose entries were sorted, and freed of duplicates, before."""
+        view = cls(())
+        view.epoch_endings = epoch_endings
+        view.state_snapshots = state_snapshots
+        view.transactions = transactions
+        return view
 
     def require_complete(self) -> None:
         """Checks that every line could be read: otherwise nobody knows what the newest backup is.

@@ -87,12 +87,13 @@ def test_an_index_gives_back_what_was_put_into_it(index: Index) -> None:
 
 
 def test_the_bytes_are_those_that_the_module_says() -> None:
-    data = encode_index(Index(IDENTITY, (pack(1, {"a": "t"}, size=7),), {pack_file(2): 5.0}))
+    data = encode_index(Index(IDENTITY, (pack(1, {"a": "t"}, size=7),), {pack_file(2): 5.0}, b"state"))
     assert data[:32] == hashlib.sha256(data[32:]).digest()
     assert msgspec.msgpack.decode(data[32:]) == [
         IDENTITY,
         [[pack_file(1), 7, 1, {"a": "t"}]],
         {pack_file(2): 5.0},
+        b"state",
     ]
 
 
