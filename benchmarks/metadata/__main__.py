@@ -85,7 +85,7 @@ def _print_times(rounds: Sequence[Round], files: int, sample: int) -> None:
         ("nothing changed", lambda one: one.warm, files),
         ("  of which: listing", lambda one: one.listing, files),
         ("  sync besides", lambda one: one.sync, files),
-        ("  reading and parsing what is kept", lambda one: one.load, files),
+        ("  reading what is kept", lambda one: one.load, files),
         (f"{NEW_FILES} new files", lambda one: one.new_files, files),
         ("one by one from a local folder", lambda one: one.one_by_one, files),
         (f"  as files of a backup are read, {sample:,}", lambda one: one.in_turn, sample),

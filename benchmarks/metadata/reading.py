@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
@@ -28,7 +29,8 @@ from cache.mirror import Mirror
 from cache.sync import SyncOptions
 from restore.catalog.entries import Entry
 from restore.catalog.mirror import MAX_METADATA_BYTES, SMALL_FILES_AT_ONCE, MirrorOptions, load_view
-from restore.catalog.parsing import parse_entries, parse_files
+from restore.catalog.parsing import parse_entries
+from restore.catalog.summary import decode_view
 from restore.catalog.view import MetadataView
 from restore.cli.reading import CHILDREN_BESIDE
 from restore.flow.threads import in_thread
@@ -107,12 +109,11 @@ async def _view_by_parts(cache: Path, storage: Storage) -> tuple[MetadataView, F
     source = _TimedMetadata(storage)
     mirror = Mirror(cache, source, SyncOptions(SMALL_FILES_AT_ONCE))
     began = time.monotonic()
-    entries: list[Entry] = []
     async with mirror.synced() as snapshot:
         synced = time.monotonic()
-        async for pack in snapshot.packs():
-            entries += parse_files((entry.name, entry.content) for entry in pack).entries
-    found = MetadataView(entries)
+        found = decode_view(await snapshot.summary() or b"")
+    if found is None:
+        sys.exit("the cache has no summary: something changed since it was filled")
     return found, {
         "list_seconds": source.list_seconds,
         "sync_seconds": synced - began - source.list_seconds,
