@@ -122,5 +122,5 @@ class _Watch:
 def _decode(content: bytes, *, file: str) -> Lease:
     try:
         return msgspec.json.decode(content, type=Lease)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"lease does not parse: {error}", file=file) from error
