@@ -75,8 +75,8 @@ async def load_view(
         ResourceError, AccessDeniedError: the folder cannot be used.
 
     Cancellation: what was downloaded is kept for the next run.
-    Bounds: `concurrency` files at once, or `SMALL_FILES_AT_ONCE`; two packs of the mirror; about 1 KiB for each
-        file while its index, the listing and the entries meet, of which the entries stay, about 300 bytes.
+    Bounds: `concurrency` files at once, or `SMALL_FILES_AT_ONCE`; two packs of the mirror; about 1 KiB for
+        each file while index, listing and entries meet, of which the entries stay, about 300 bytes.
     """
     source = _MetadataSource(storage, report)
     sync_options = SyncOptions(concurrency=max(concurrency, SMALL_FILES_AT_ONCE), tell=source.tell)
