@@ -71,9 +71,12 @@ def _prune(folder: MirrorFolder, before: float) -> Pruned:
     sizes = [folder.remove_pack(file) for file in sorted(due - leased)]
     if sizes:
         folder.sync()
+        synced_at = folder.synced_at()
         # Last: a pack that is gone and still noted is forgotten later; one that is there and was forgotten
         # would be taken over by the next sync, as if it had been left by a killed one.
         folder.save_index(forget_retired(index, due - leased))
+        if synced_at is not None:  # the index's time, which is that of a sync and of no prune
+            folder.touch_index(synced_at)
     leftovers = folder.remove_temporary_files(before=before)
     leftovers += sum(map(remove_dead, (folder.leases, folder.holders)))
     return Pruned(len(sizes), sum(sizes), leftovers, len(due & leased))
