@@ -114,7 +114,7 @@ class Mirror:
             Exception: see `sync`.
 
         Cancellation: locks and lease are given back; what was fetched counts in the next sync.
-        Bounds: see `sync`; four descriptors, and those of the source.
+        Bounds: see `sync`; six descriptors, and those of the source.
         """
         await in_thread(self._folder.create)
         await in_thread(check_locks, self._folder.path.parent)
