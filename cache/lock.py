@@ -303,7 +303,7 @@ def _read_holders(folder: Path) -> list[tuple[Mode, Holder | None]]:
 def _parse_holder(content: bytes) -> Holder | None:
     try:
         return msgspec.json.decode(content, type=Holder)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 
