@@ -51,8 +51,9 @@ class Looks:
 
     async def look(self) -> None:
         """Has it look once, and waits until it sleeps again."""
-        self._wakes.release()
+        await self._sleeps.wait()
         self._sleeps.clear()
+        self._wakes.release()
         await self._sleeps.wait()
 
     def look_soon(self) -> None:
@@ -263,9 +264,17 @@ async def test_a_lease_that_cannot_be_made_leaves_nothing(mirror: Syncing) -> No
 # Others' leases
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"garbage", b"{}", b'{"holder":{},"files":[]}', b"\xff", b"[" * 9999]
-)
+UNREADABLE = {
+    "empty": b"",
+    "garbage": b"garbage",
+    "nothing": b"{}",
+    "nobody": b'{"holder":{},"files":[]}',
+    "no text": b'{"holder":{"pid":1,"host":"\xff","command":"","since":0},"files":[]}',
+    "nested": b'{"more":' + b"[" * 99_999,
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_living_lease_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes) -> None:
     folder = MirrorFolder(tmp_path / "v1" / "mirror")
     folder.create()

@@ -121,6 +121,17 @@ async def test_a_leased_pack_stays_until_the_last_lease_ends(mirror: Syncing) ->
     assert (pruned.packs, pruned.leased) == (1, 0)
 
 
+async def test_of_two_packs_the_one_that_is_leased_stays_and_is_not_forgotten(mirror: Syncing) -> None:
+    first = retired(mirror)
+    second = await retire(mirror, {"newer": b"newer"})
+    async with leased(mirror.folder, [first]):
+        pruned = await prune_all(mirror)
+    assert pruned is not None
+    assert (pruned.packs, pruned.leased) == (1, 1)
+    assert retired(mirror) == first
+    assert mirror.folder.pack_files() == {first, *(pack.file for pack in mirror.index.packs)} - {second}
+
+
 async def test_a_lease_of_other_packs_keeps_nothing(mirror: Syncing) -> None:
     async with leased(mirror.folder, [pack.file for pack in mirror.index.packs]):
         pruned = await prune_all(mirror)

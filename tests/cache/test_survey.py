@@ -218,6 +218,19 @@ async def test_readers_and_holders_are_named(tmp_path: Path, monkeypatch: pytest
             assert [lease.holder.pid for lease in state.leases] == [os.getpid()]
 
 
+@pytest.mark.parametrize("content", [b"", b'{"pid":1,"host":"\xff"}', b'{"more":' + b"[" * 99_999], ids=len)
+async def test_a_holder_that_cannot_be_read_is_not_named(
+    tmp_path: Path, mirror: Syncing, content: bytes
+) -> None:
+    presence = Presence(mirror.folder.holders, Mode.READ.value, content)
+    presence.appear()
+    try:
+        state = await look(tmp_path)
+    finally:
+        presence.vanish()
+    assert (state.holders, state.problems) == ((), ())
+
+
 async def test_a_lease_says_which_packs(tmp_path: Path, mirror: Syncing) -> None:
     (pack,) = mirror.packs
     async with leased(mirror.folder, [pack.name]):
