@@ -30,7 +30,7 @@ from cache.mirror import Mirror
 from cache.prune import prune
 from cache.source import Event, Fetched
 from cache.sync import SyncOptions
-from tests.cache.model import ModelSource, mirror_folder, read, use_small_bounds
+from tests.cache.model import ModelSource, check, mirror_folder, use_small_bounds
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,12 +42,13 @@ OPERATIONS: tuple[tuple[ModuleType, tuple[str, ...]], ...] = (
 """What changes files or locks, by the names that Python gives it."""
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a fork does.
 
     Attributes:
         root: the folder of mirrors.
-        action: "sync" brings the mirror up to date and reads it; "prune" removes all that is retired.
+        action: "sync" brings the mirror up to date, reads it and keeps a summary; "prune" removes all that
+            is retired.
         files: of the source.
         now: the time, in Unix seconds.
         on_uvloop: whether uvloop is its event loop, else that of asyncio.
@@ -180,7 +181,7 @@ async def _sync(job: Job, log: _Log) -> None:
     # One at a time: what was fetched and is not written yet is one batch at most, and always the same.
     options = SyncOptions(concurrency=1, accept_empty=True, tell=log.hear, now=lambda: job.now)
     async with Mirror(Path(job.root), ModelSource(job.files), options).synced() as snapshot:
-        assert await read(snapshot) == job.files
+        await check(snapshot, job.files)
 
 
 async def _prune(job: Job) -> None:

@@ -6,7 +6,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 import cache.index
+import cache.lock
 import cache.writer
 from cache.folder import MirrorFolder, mirror_path
 from cache.index import Index
@@ -24,15 +27,20 @@ BATCH = 3
 UNTAGGED = "untagged"
 """How the names begin whose content the source does not tell; it never changes."""
 
+NAMES = [*(f"tagged{number}" for number in range(8)), *(f"{UNTAGGED}{number}" for number in range(4))]
+"""Few, so that much happens to each."""
 
-def use_small_bounds(set_bound: Callable[[object, str, int], None]) -> None:
-    """Has packs closed after `BATCH` files, and merged when there are more than two.
+
+def use_small_bounds(set_bound: Callable[[object, str, float], None]) -> None:
+    """Has packs closed after `BATCH` files, merged when there are more than two, and locks asked for often.
 
     Args:
         set_bound: as `setattr`.
     """
     set_bound(cache.writer, "PACK_ENTRIES", BATCH)
     set_bound(cache.index, "MAX_SMALL_PACKS", 2)
+    set_bound(cache.lock, "FIRST_PAUSE_SECONDS", 0.001)
+    set_bound(cache.lock, "MOST_PAUSE_SECONDS", 0.001)
 
 
 class ModelSource(ScriptedSource):
@@ -84,6 +92,16 @@ async def read(snapshot: Snapshot) -> dict[str, bytes]:
     return files
 
 
+async def check(snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
+    """Checks that a snapshot is of exactly these files, and so is the summary; else keeps one."""
+    assert await read(snapshot) == files
+    summary = msgspec.json.encode(files, order="sorted")
+    kept = await snapshot.summary()
+    assert kept in (None, summary)
+    if kept is None:
+        await snapshot.keep_summary(summary)
+
+
 def pack_paths(folder: MirrorFolder) -> list[Path]:
     """All packs, in an order that does not depend on their random names.
 
@@ -93,8 +111,8 @@ def pack_paths(folder: MirrorFolder) -> list[Path]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a pack has the bytes that its name says."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() == path.stem
+    """Whether a pack is there, and has the bytes that its name says."""
+    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == path.stem
 
 
 def files_of(root: Path) -> set[str]:
@@ -109,10 +127,5 @@ def files_of(root: Path) -> set[str]:
 def files_of_tidy(root: Path) -> set[str]:
     """All files that should be there when nobody is at work, nothing is retired and nobody was killed."""
     packs = {f"v1/mirror/packs/{pack.file}" for pack in saved_index(mirror_folder(root)).packs}
-    own = {f"v1/mirror/{name}" for name in ("index", "removal.lock", "sync.lock")}
+    own = {f"v1/mirror/{name}" for name in ("index", "summary", "removal.lock", "sync.lock")}
     return {"CACHEDIR.TAG"} | own | packs
-
-
-def random_bytes(seed: int) -> bytes:
-    """Bytes that are no pack and no index."""
-    return hashlib.sha256(b"%d" % seed).digest() * 3

@@ -27,12 +27,13 @@ from tests.cache.model import (
     IDENTITY,
     NOW,
     ModelSource,
+    check,
     files_of,
     files_of_tidy,
     is_whole,
     mirror_folder,
     pack_paths,
-    read,
+    saved_index,
     use_small_bounds,
 )
 
@@ -47,7 +48,7 @@ NEWEST = NEW | {f"last{number}": b"last content %d" % number for number in range
 
 def sync_of(files: dict[str, bytes], *, kill_after: int | None = None) -> Job:
     """A sync, in a folder to be named."""
-    return Job("", "sync", files, NOW, kill_after=kill_after)
+    return Job(root="", action="sync", files=files, now=NOW, kill_after=kill_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ class Scenario:
 
 
 SCENARIOS = {
-    "first sync": Scenario((), sync_of(OLD), Counter(write=6, mkdir=5, fsync=13, replace=4, flock=8)),
+    "first sync": Scenario((), sync_of(OLD), Counter(write=8, mkdir=5, fsync=15, replace=5, flock=8)),
     "sync that merges": Scenario(
-        (sync_of(OLD),), sync_of(NEW), Counter(write=7, fsync=8, replace=4, flock=8, unlink=4)
+        (sync_of(OLD),), sync_of(NEW), Counter(write=8, fsync=10, replace=5, flock=8, unlink=4)
     ),
+    "sync without news": Scenario((sync_of(OLD),), sync_of(OLD), Counter(utime=1, flock=8, unlink=4)),
     "prune": Scenario(
         # What every tenth operation of a killed sync left is there to be removed.
         (
@@ -78,7 +80,7 @@ SCENARIOS = {
             *(sync_of(NEWEST, kill_after=number) for number in range(1, 110, 10)),
             sync_of(NEWEST),
         ),
-        Job("", "prune", NEWEST, NOW),
+        Job(root="", action="prune", files=NEWEST, now=NOW),
         Counter(unlink=12, fsync=3, write=2, replace=1, flock=3),
     ),
 }
@@ -122,42 +124,50 @@ class Stage:
         ]
 
 
+@pytest.mark.parametrize("torn", [False, True], ids=["after any operation", "within any write"])
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_killed_after_any_operation_it_is_mended(child: Child, tmp_path: Path, name: str) -> None:
-    stage = Stage(child, SCENARIOS[name], tmp_path)
+async def test_whatever_is_killed_is_mended(child: Child, tmp_path: Path, name: str, torn: bool) -> None:
+    scenario = SCENARIOS[name]
+    stage = Stage(child, scenario, tmp_path)
     whole = stage.run()
     assert whole.status == 0
-    assert Counter(whole.operations) >= SCENARIOS[name].least
-    for number in range(1, len(whole.operations) + 1):
-        done = stage.run(kill_after=number)
-        assert (done.status, done.operations) == (-signal.SIGKILL, whole.operations[:number])
-        await check_that_it_is_mended(stage.root, SCENARIOS[name].job.files, whole, done)
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
-async def test_killed_in_the_midst_of_any_write_it_is_mended(child: Child, tmp_path: Path, name: str) -> None:
-    stage = Stage(child, SCENARIOS[name], tmp_path)
-    whole = stage.run()
+    assert Counter(whole.operations) >= scenario.least
     for number, operation in enumerate(whole.operations, start=1):
-        if operation == "write":
-            done = stage.run(kill_after=number, torn=True)
-            assert (done.status, done.operations) == (-signal.SIGKILL, whole.operations[:number])
-            await check_that_it_is_mended(stage.root, SCENARIOS[name].job.files, whole, done)
+        if torn and operation != "write":
+            continue
+        killed = stage.run(kill_after=number, torn=torn)
+        assert (killed.status, killed.operations) == (-signal.SIGKILL, whole.operations[:number])
+        await check_what_is_left(stage.root, scenario.job)
+        fetched = await check_sync(stage.root, scenario.job.files)
+        assert len(killed.fetched) + fetched <= len(whole.fetched) + BATCH
+        await check_prune(stage.root)
 
 
-async def check_that_it_is_mended(root: Path, files: dict[str, bytes], whole: Done, killed: Done) -> None:
-    """What counts is sound; a sync fetches what is not there and no more; a prune leaves what counts."""
+async def check_what_is_left(root: Path, job: Job) -> None:
+    """What counts is sound; and a killed prune leaves nothing that a sync would take over."""
     for state in await survey(root, thorough=True):
         assert state.problems == ()
+    if job.action == "prune":
+        folder = mirror_folder(root)
+        index = saved_index(folder)
+        known = {pack.file for pack in index.packs} | index.retired.keys()
+        assert {path.name for path in pack_paths(folder)} <= known
+
+
+async def check_sync(root: Path, files: dict[str, bytes]) -> int:
+    """A sync fetches what is not there and nothing else, another one nothing. Returns how much."""
     source = ModelSource(files)
-    missing = source.listing.items() - durable(mirror_folder(root))
-    mirror = Mirror(root, source, SyncOptions(now=lambda: NOW))
-    for expected in (sorted(name for name, _ in missing), []):
+    missing = sorted(name for name, _ in source.listing.items() - durable(mirror_folder(root)))
+    for expected in (missing, []):
         source.fetches.clear()
-        async with mirror.synced() as snapshot:
-            assert await read(snapshot) == files
+        async with Mirror(root, source, SyncOptions(now=lambda: NOW)).synced() as snapshot:
+            await check(snapshot, files)
         assert sorted(source.fetches.elements()) == expected
-    assert len(killed.fetched) + len(missing) <= len(whole.fetched) + BATCH
+    return len(missing)
+
+
+async def check_prune(root: Path) -> None:
+    """A prune leaves what counts, and nothing else."""
     folder = mirror_folder(root)
     assert await prune(folder, Locks(folder.path), grace_seconds=0, now=lambda: NOW) is not None
     assert files_of(root) == files_of_tidy(root)
