@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from cache.atomic import TEMPORARY_PREFIX, make_directory_durably, sync_folder, write_durably
+from cache.atomic import (
+    TEMPORARY_PREFIX,
+    is_temporary_name,
+    make_directory_durably,
+    sync_folder,
+    write_durably,
+)
 from cache.entry import Entry, check_pack_name, decode_pack, encode_pack, is_pack_name, pack_name
 from cache.errors import DamagedFileError
 from cache.index import DIGEST_BYTES, Index, PackRecord, decode_index, encode_index
@@ -20,17 +28,24 @@ from cache.lock import HOLDERS_FOLDER
 FORMAT_FOLDER = "v1"
 """Of the files described in `entry` and `index`; another format gets a folder of its own."""
 
+_MIRROR_NAME = re.compile(r"[0-9a-f]{64}")
+
 _TAG_FILE = "CACHEDIR.TAG"
 _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Mirrored files, which can be fetched again.\n"
 """What backup programs look for (bford.info/cachedir)."""
+
+MOST_BYTES = 1 << 30
+"""Of any file here: a hundred times what an index of a million files has. A longer one is none of ours."""
 
 
 def mirror_paths(root: Path) -> list[Path]:
     """The folders of all mirrors under `root`; none if there is no such folder."""
     try:
-        return sorted(path for path in (root / FORMAT_FOLDER).iterdir() if path.is_dir())
+        paths = sorted((root / FORMAT_FOLDER).iterdir())
     except FileNotFoundError:
         return []
+    # Any other folder is somebody else's: a user may have named the wrong one.
+    return [path for path in paths if _MIRROR_NAME.fullmatch(path.name) and path.is_dir()]
 
 
 def mirror_path(root: Path, identity: str) -> Path:
@@ -76,7 +91,7 @@ class MirrorFolder:
             DamagedFileError: the file is no index, or another source's.
         """
         try:
-            data = self._index.read_bytes()
+            data = _read(self._index)
         except FileNotFoundError:
             return None
         return decode_index(data, identity=identity)
@@ -94,13 +109,17 @@ class MirrorFolder:
 
     def touch_index(self, now: float) -> None:
         """Notes that the index was found up to date at `now`, in Unix seconds."""
-        os.utime(self._index, (now, now))
+        try:
+            os.utime(self._index, (now, now))
+        except PermissionError:  # it is another user's, and only its owner may set its time: now it is ours
+            write_durably(self._index, _read(self._index))
+            os.utime(self._index, (now, now))
 
     def read_summary(self, state: bytes) -> bytes | None:
         """What a reader made of all files, if it was of this state of the index; None for anything else."""
         try:
-            data = self._summary.read_bytes()
-        except FileNotFoundError:
+            data = _read(self._summary)
+        except (FileNotFoundError, DamagedFileError):
             return None
         digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         if digest != hashlib.sha256(body).digest() or not body.startswith(state):
@@ -113,8 +132,13 @@ class MirrorFolder:
         write_durably(self._summary, hashlib.sha256(body).digest() + body)
 
     def pack_files(self) -> set[str]:
-        """The names of all packs."""
-        return {path.name for path in self._packs.iterdir() if is_pack_name(path.name)}
+        """The names of all packs; a folder, pipe or link of such a name is none."""
+        with os.scandir(self._packs) as entries:
+            return {
+                entry.name
+                for entry in entries
+                if is_pack_name(entry.name) and entry.is_file(follow_symlinks=False)
+            }
 
     def check_pack(self, file: str, size: int) -> None:
         """Reads a pack, and checks its bytes against its name.
@@ -122,7 +146,7 @@ class MirrorFolder:
         Raises:
             DamagedFileError: it is missing, or not what it should be.
         """
-        data = self._read(file)
+        data = self._read_pack(file)
         if len(data) != size:
             raise DamagedFileError("pack has another size", file=file, expected=size, found=len(data))
         check_pack_name(file, data)
@@ -133,7 +157,7 @@ class MirrorFolder:
         Raises:
             DamagedFileError: it is missing, or not what it should be.
         """
-        return decode_pack(file, self._read(file), identity=identity)
+        return decode_pack(file, self._read_pack(file), identity=identity)
 
     def write_pack(self, identity: str, entries: Sequence[Entry]) -> PackRecord:
         """Writes a pack, durably; all of its entries are live."""
@@ -157,7 +181,8 @@ class MirrorFolder:
         """
         ours = [path for folder in (self.path, self._packs) for path in _temporary_files(folder)]
         shared = [path for folder in self.path.parents[:2] for path in _temporary_files(folder)]
-        old = [path for path in shared if _is_older(path, before)]
+        # The outer one is the user's own folder: what lies there may be anybody's.
+        old = [path for path in shared if is_temporary_name(path.name) and _is_older(path, before)]
         for path in ours + old:
             path.unlink(missing_ok=True)
         return len(ours) + len(old)
@@ -177,11 +202,26 @@ class MirrorFolder:
         """What the file system says of a pack."""
         return (self._packs / file).stat()
 
-    def _read(self, file: str) -> bytes:
+    def _read_pack(self, file: str) -> bytes:
         try:
-            return (self._packs / file).read_bytes()
+            return _read(self._packs / file)
         except FileNotFoundError as error:
             raise DamagedFileError("pack is missing", file=file) from error
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DamagedFileError: it is too long, or no file: a named pipe, or a link to a device, may never end.
+        FileNotFoundError: there is none.
+    """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise DamagedFileError("not a file", file=path)
+    if found.st_size > MOST_BYTES:
+        raise DamagedFileError("file is too long for what it is", file=path, found=found.st_size)
+    return path.read_bytes()
 
 
 def _temporary_files(folder: Path) -> list[Path]:

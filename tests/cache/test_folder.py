@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import pytest
 from cache.atomic import TEMPORARY_PREFIX
 from cache.entry import Entry, make_entry
 from cache.errors import DamagedFileError
-from cache.folder import MirrorFolder, mirror_path, mirror_paths
-from cache.index import Index, PackRecord
+from cache.folder import MOST_BYTES, MirrorFolder, mirror_path, mirror_paths
+from cache.index import STATE_BYTES, Index, PackRecord
 from tests.cache.syncing import DAMAGES
 
 IDENTITY = "file:///one"
@@ -70,6 +71,7 @@ def test_each_source_has_a_folder_of_its_own(tmp_path: Path) -> None:
     for path in paths:
         MirrorFolder(path).create()
     (tmp_path / "v1" / "a file").touch()
+    (tmp_path / "v1" / "a folder").mkdir()
     assert mirror_paths(tmp_path) == sorted(paths)
 
 
@@ -113,6 +115,24 @@ def test_it_says_when_the_mirror_was_up_to_date(folder: MirrorFolder) -> None:
     assert folder.load_index(identity=IDENTITY) == Index(IDENTITY)
 
 
+def test_the_time_of_another_users_index_is_noted_in_a_copy(
+    folder: MirrorFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = folder.path / "index"
+    folder.save_index(Index(IDENTITY))
+    set_times, theirs = os.utime, index.stat().st_ino
+
+    def refuse(path: Path, times: tuple[float, float]) -> None:
+        if path.stat().st_ino == theirs:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        set_times(path, times)
+
+    monkeypatch.setattr(os, "utime", refuse)
+    folder.touch_index(1000.25)
+    assert folder.synced_at() == 1000.25
+    assert folder.load_index(identity=IDENTITY) == Index(IDENTITY)
+
+
 # Packs.
 
 
@@ -141,16 +161,64 @@ def exchange(path: Path) -> None:
     (path.parent / other.file).replace(path)
 
 
-@pytest.mark.parametrize("damage", [*DAMAGES, exchange])
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_sparse(path: Path) -> None:
+    os.truncate(path, MOST_BYTES + 1)
+
+
+UNREADABLE = (pipe, link_to_endless, link_to_itself, make_folder, make_sparse)
+"""What must not be read, since that would not end, or fill the memory."""
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE)
+def test_what_is_no_file_of_ours_is_not_read(folder: MirrorFolder, spoil: Callable[[Path], None]) -> None:
+    state = bytes(STATE_BYTES)
+    folder.save_index(Index(IDENTITY))
+    folder.write_summary(state, b"summary")
+    assert folder.read_summary(state) == b"summary"
+    for name in ("index", "summary"):
+        spoil(folder.path / name)
+    with pytest.raises(DamagedFileError):
+        folder.load_index(identity=IDENTITY)
+    assert folder.read_summary(state) is None
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE[:-1])
+def test_what_is_no_file_is_no_pack(folder: MirrorFolder, spoil: Callable[[Path], None]) -> None:
+    record = folder.write_pack(IDENTITY, ENTRIES)
+    spoil(packs(folder) / record.file)
+    assert folder.pack_files() == set()
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, exchange, *UNREADABLE])
 def test_a_damaged_pack_is_found(folder: MirrorFolder, damage: Callable[[Path], None]) -> None:
     record = folder.write_pack(IDENTITY, ENTRIES)
     damage(packs(folder) / record.file)
     with pytest.raises(DamagedFileError) as refusal:
         folder.check_pack(record.file, record.size)
-    assert refusal.value.file == record.file
+    assert Path(refusal.value.file or "").name == record.file
     with pytest.raises(DamagedFileError) as refusal:
         folder.read_pack(record.file, identity=IDENTITY)
-    assert refusal.value.file == record.file
+    assert Path(refusal.value.file or "").name == record.file
 
 
 def test_a_pack_of_a_size_that_nobody_noted_is_found(folder: MirrorFolder) -> None:
@@ -174,12 +242,11 @@ def test_a_pack_of_another_mirror_is_found(tmp_path: Path, folder: MirrorFolder)
 def test_what_the_file_system_says_passes_as_it_is(folder: MirrorFolder) -> None:
     """A pack that cannot be read is not a damaged one: to fetch it again would not help."""
     record = folder.write_pack(IDENTITY, ENTRIES)
-    path = packs(folder) / record.file
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(IsADirectoryError):
+    shutil.rmtree(packs(folder))
+    packs(folder).touch()
+    with pytest.raises(NotADirectoryError):
         folder.read_pack(record.file, identity=IDENTITY)
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(NotADirectoryError):
         folder.check_pack(record.file, record.size)
 
 
@@ -230,7 +297,7 @@ def test_in_folders_that_mirrors_share_only_old_ones_are_removed(
 ) -> None:
     """Another mirror, which this PRUNE does not keep out, may just be made there."""
     for place in (tmp_path, tmp_path / "v1"):
-        for age, name in ((100, "old"), (200, "new")):
+        for age, name in ((100, "0" * 32), (200, "1" * 32), (100, "old")):
             path = place / f"{TEMPORARY_PREFIX}{name}"
             path.touch()
             os.utime(path, (age, age))
@@ -238,7 +305,7 @@ def test_in_folders_that_mirrors_share_only_old_ones_are_removed(
     other.create()
     (packs(other) / f"{TEMPORARY_PREFIX}1").touch()
     assert folder.remove_temporary_files(before=100) == 2
-    left = {f"{TEMPORARY_PREFIX}new", f"v1/{TEMPORARY_PREFIX}new"}
+    left = {f"{folder}{TEMPORARY_PREFIX}{name}" for folder in ("", "v1/") for name in ("1" * 32, "old")}
     assert all_files(tmp_path) >= left
     assert (packs(other) / f"{TEMPORARY_PREFIX}1").exists()
-    assert not (tmp_path / f"{TEMPORARY_PREFIX}old").exists()
+    assert not (tmp_path / f"{TEMPORARY_PREFIX}{'0' * 32}").exists()

@@ -237,7 +237,7 @@ async def test_what_killed_processes_left_is_removed_at_once(mirror: Syncing) ->
 
 async def test_in_folders_that_mirrors_share_half_written_files_have_a_grace(mirror: Syncing) -> None:
     root = mirror.folder.path.parents[1]
-    left = [root / f"{TEMPORARY_PREFIX}tag", root / "v1" / f"{TEMPORARY_PREFIX}probe"]
+    left = [folder / f"{TEMPORARY_PREFIX}{'0' * 32}" for folder in (root, root / "v1")]
     for file in left:
         file.touch()
         os.utime(file, (100, 100))
