@@ -64,6 +64,10 @@ async def leased(
                 yield
                 watching.cancel()
         except BaseExceptionGroup as errors:
+            # Whatever else fails when a lease is lost fails because of that.
+            losses = [error for error in errors.exceptions if isinstance(error, LeaseLostError)]
+            if losses:
+                raise losses[0] from errors
             # A block of which one thing failed raises just that.
             if len(errors.exceptions) == 1:
                 raise errors.exceptions[0] from None
