@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Set
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.errors import LeaseLostError, VanishedError
+from cache.errors import LeaseLostError, MirrorError, VanishedError
 from cache.mirror import Mirror, Snapshot
 from cache.source import Discarded, Event, Fetched, Fetching, ListedAgain, Waiting
 from cache.sync import SyncOptions
@@ -84,7 +84,8 @@ async def load_view(
         async with _root(options.folder) as root:
             mirror = Mirror(root, source, sync_options, timeout_seconds=options.lock_seconds)
             view = await _Loading(mirror, source, is_kept=options.folder is not None).load()
-            await mirror.prune()
+            with suppress(MirrorError, OSError):  # the work is done, and the next command prunes as well
+                await mirror.prune()
     report(PhaseFinished(PHASE))
     return view
 
@@ -98,14 +99,14 @@ class _Loading:
         self._is_kept = is_kept
 
     async def load(self) -> MetadataView:
-        """Loads; once more if something of the mirror was damaged meanwhile, or is useless.
+        """Loads; once more if something of the mirror was damaged or removed meanwhile, or is useless.
 
         A kept file that does not parse may have been damaged on its way here, and its name says nothing of
         that.
         """
         try:
             view = await self._load()
-        except LeaseLostError:
+        except (LeaseLostError, FileNotFoundError):
             return await self._load()
         bad = {problem.file for problem in view.problems if problem.file is not None}
         useless = bad - self._source.parsed.keys()
