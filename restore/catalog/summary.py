@@ -9,6 +9,7 @@ lines were all parsed and checked, and whoever keeps it vouches that it comes ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import starmap
 from typing import Literal
 
 import msgspec
@@ -44,13 +45,13 @@ def decode_view(data: bytes) -> MetadataView | None:
     """The view that `data` are; None if they are of another format."""
     try:
         summary = msgspec.msgpack.decode(data, type=_Summary)
-    except ValueError:
+        return MetadataView.of_sorted(
+            epoch_endings=tuple(starmap(EpochEndingEntry, zip(*summary.epoch_endings, strict=True))),
+            state_snapshots=tuple(starmap(StateSnapshotEntry, zip(*summary.state_snapshots, strict=True))),
+            transactions=tuple(starmap(TransactionEntry, zip(*summary.transactions, strict=True))),
+        )
+    except (ValueError, RecursionError):
         return None
-    return MetadataView.of_sorted(
-        epoch_endings=tuple(map(EpochEndingEntry, *summary.epoch_endings)),
-        state_snapshots=tuple(map(StateSnapshotEntry, *summary.state_snapshots)),
-        transactions=tuple(map(TransactionEntry, *summary.transactions)),
-    )
 
 
 def _columns(kind: type[BackupEntry], entries: Sequence[BackupEntry]) -> list[list[object]]:

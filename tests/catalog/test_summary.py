@@ -59,6 +59,12 @@ def test_the_bytes_are_those_that_the_module_says() -> None:
         msgspec.msgpack.encode(["metadata view 2", [[]] * 5, [[]] * 3, [[]] * 3]),
         msgspec.msgpack.encode([FORMAT, [[]] * 4, [[]] * 3, [[]] * 3]),
         msgspec.msgpack.encode([FORMAT, [[]] * 5, [["1"], [2], ["s"]], [[]] * 3]),
+        msgspec.msgpack.encode((FORMAT, [[0], [0], [0], [0], []], [[], [], []], [[], [], []])),
+        b"\x95"
+        + msgspec.msgpack.encode(FORMAT)
+        + b"\x95\x90\x90\x90\x90\x90"
+        + b"\x93\x90\x90\x90" * 2
+        + b"\x91" * 99_999,
     ],
 )
 def test_another_format_is_no_summary(data: bytes) -> None:
