@@ -188,7 +188,9 @@ class _MetadataSource:
             case Waiting():
                 seconds = show_seconds(event.seconds)
                 self._report(
-                    Notice(f"waiting for the metadata cache {event.folder} since {seconds}: {event.holders}")
+                    Notice(
+                        f"waiting for the metadata cache {event.folder}, {seconds} so far: {event.holders}"
+                    )
                 )
 
 

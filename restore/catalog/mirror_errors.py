@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,12 @@ from restore.errors import (
 )
 
 _NEXT_STEP = "give another --metadata-cache-dir, or none: then a temporary folder is used"
+_FIRST_STEPS: dict[type[RestoreError], str] = {
+    AccessDeniedError: "let this user write there, or ",
+    DiskFullError: "free space there, or ",
+}
+"""What may be done to the folder itself."""
+
 _NEXT_STEP_IF_PRIVATE = "give a --metadata-cache-dir, or name another folder for temporary files with TMPDIR"
 
 _MIRROR_ERRORS: dict[type[MirrorError], tuple[type[RestoreError], str | None]] = {
@@ -76,10 +83,13 @@ def typed_errors(folder: Path | None) -> Iterator[None]:
         ) from error
     except OSError as error:
         kind = _SYSTEM_ERRORS.get(error.errno, ResourceError)
-        message = (error.strerror or str(error)).lower()
+        # A folder was to be made where something else lies, which the system words the other way round.
+        reason = os.strerror(errno.ENOTDIR) if error.errno == errno.EEXIST else error.strerror
+        message = (reason or str(error)).lower()
+        next_step = _NEXT_STEP_IF_PRIVATE if folder is None else _NEXT_STEP
         file = error.filename or folder or tempfile.tempdir
         raise kind(
             f"metadata cache cannot be used: {message}",
             file=None if file is None else str(file),
-            hint=_NEXT_STEP_IF_PRIVATE if folder is None else _NEXT_STEP,
+            hint=_FIRST_STEPS.get(kind, "") + next_step,
         ) from error

@@ -94,6 +94,9 @@ def _typed_errors(folder: Path) -> Iterator[None]:
     try:
         with typed_errors(folder):
             yield
-    except (AccessDeniedError, LockedError, UsageError) as error:
+    except UsageError as error:
+        error.hint = "name the folder of a metadata cache"
+        raise
+    except (AccessDeniedError, LockedError) as error:
         error.hint = error.default_hint  # the other one names what may be done where a backup is read
         raise

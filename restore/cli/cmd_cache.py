@@ -12,7 +12,7 @@ import click
 
 from restore.cli.options import option, output_option
 from restore.cli.output import Answer, run_reported, table
-from restore.cli.values import GivenPath
+from restore.cli.values import GivenPath, Seconds
 from restore.errors import DataError, printable
 from restore.report.figures import show_bytes, show_count, show_seconds
 
@@ -72,7 +72,7 @@ def verify(*, metadata_cache_dir: Path) -> Answer:
 @option(
     "--grace",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=3600.0,
     show_default=True,
     help="Keep what is not needed for less than that.",

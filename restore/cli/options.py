@@ -19,6 +19,7 @@ from click.core import ParameterSource
 from restore.cli.values import (
     GivenPath,
     LimitRate,
+    Seconds,
     parse_concurrency,
     parse_limit_rate,
     parse_size,
@@ -253,7 +254,7 @@ metadata_dir_option = option(
 lock_timeout_option = option(
     "--metadata-lock-timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=3600.0,
     show_default=True,
     help="Wait so long for another process that is reading the same metadata into the same folder.",
@@ -310,7 +311,7 @@ source_options = bundle(
     option(
         "--command-idle-timeout",
         metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(min=0, min_open=True),
         default=600.0,
         show_default=True,
         help="Give up a command of a configuration that for so long has neither brought nor taken a byte.",

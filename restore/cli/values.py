@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,8 @@ class GivenPath(click.Path):
     """A path that can name a file, whether there is one or not."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        # Whether it may be read is told by whoever reads it, and is no question of usage.
+        super().__init__(path_type=Path, readable=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; an empty one is refused: it would mean the current folder."""
@@ -37,6 +39,19 @@ class GivenPath(click.Path):
             if error.errno in _IMPOSSIBLE:
                 self.fail(f"{str(value)!r}: {(error.strerror or '').lower()}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Seconds(click.FloatRange):
+    """A span of time, in seconds."""
+
+    name = "number of seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; `nan` is refused: it is in any range, and no clock ever reaches it."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return seconds
 
 
 def parse_version(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:

@@ -435,7 +435,8 @@ async def test_a_long_wait_is_told_with_who_is_waited_for(tmp_path: Path) -> Non
     events: list[Event] = []
     source = mirror._MetadataSource(LocalFs(tmp_path), events.append)
     source.tell(Waiting("SYNC", "DIR", "SYNC by pid 7 on host (verify)", 65.0))
-    assert events == [Notice("waiting for the metadata cache DIR since 1:05: SYNC by pid 7 on host (verify)")]
+    (notice,) = events
+    assert notice == Notice("waiting for the metadata cache DIR, 1:05 so far: SYNC by pid 7 on host (verify)")
 
 
 async def test_two_runs_at_once_download_each_file_once(tmp_path: Path, shared_folder: MirrorOptions) -> None:

@@ -190,6 +190,7 @@ async def test_a_file_is_no_folder(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("precious")
     error = await refused(UsageError, storage, MirrorOptions(tmp_path / "file" / below))
     assert (error.exit_code, error.file) == (2, str(tmp_path / "file"))
+    assert error.message == "metadata cache cannot be used: not a directory"
     assert (tmp_path / "file").read_text() == "precious"
 
 
@@ -207,6 +208,7 @@ async def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
         error = await refused(AccessDeniedError, storage, MirrorOptions(tmp_path / "disk"))
     assert error.exit_code == 31
     assert error.message == "metadata cache cannot be used: read-only file system"
+    assert (error.hint or "").startswith("let this user write there, or give another --metadata-cache-dir")
 
 
 async def test_a_full_disk_is_told_and_room_mends_it(tmp_path: Path) -> None:
@@ -219,6 +221,7 @@ async def test_a_full_disk_is_told_and_room_mends_it(tmp_path: Path) -> None:
         error = await refused(DiskFullError, storage, options)
         assert error.exit_code == 40
         assert error.message == "metadata cache cannot be used: no space left on device"
+        assert (error.hint or "").startswith("free space there, or give another --metadata-cache-dir")
         room.unlink()
         assert len((await load_view(storage, options, concurrency=1)).transactions) == 1501
 

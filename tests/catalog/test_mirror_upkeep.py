@@ -189,7 +189,7 @@ async def test_a_file_is_no_folder_of_mirrors(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as refusal:
             await work
         assert refusal.value.message == "metadata cache cannot be used: not a directory"
-        assert refusal.value.hint == UsageError.default_hint
+        assert refusal.value.hint == "name the folder of a metadata cache"
 
 
 async def test_a_lease_that_cannot_be_read_keeps_everything(tmp_path: Path, root: Path) -> None:

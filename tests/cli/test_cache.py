@@ -284,7 +284,7 @@ def test_the_grace_of_the_command_is_that_of_every_run() -> None:
     assert grace.default == GRACE_SECONDS
 
 
-@pytest.mark.parametrize("grace", ["-1", "soon"])
+@pytest.mark.parametrize("grace", ["-1", "soon", "nan", ""])
 def test_other_graces_are_refused(grace: str, tmp_path: Path, answer: Json) -> None:
     found = answer("prune", "--metadata-cache-dir", tmp_path, f"--grace={grace}")
     assert (found["exit_code"], found["error"]) == (2, "UsageError")

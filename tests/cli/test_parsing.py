@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from restore.cli.legacy import ignored_notices
 from restore.cli.main import cli, command_name, main
 from restore.cli.options import ENV_PREFIX, TargetFlags
-from restore.cli.values import MAX_U64, LimitRate
+from restore.cli.values import MAX_U64, GivenPath, LimitRate
 
 BOOTSTRAP = ["bootstrap-db", "--local-fs-dir", "backup"]
 WAYPOINT = "0:6072b68a942aace147e0655c5704beaa255c84a7829baa4e72a500f1516584c4"
@@ -270,6 +271,21 @@ def test_a_path_that_cannot_be_is_refused(
     found = failure(capsys, *(path if word == "PATH" else word for word in arguments))
     assert (found["exit_code"], found["error"]) == (2, "UsageError")
     assert found["message"].endswith(f"{path!r}: {reason}")
+
+
+def test_what_this_user_may_not_read_is_no_question_of_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for anybody but root
+    assert GivenPath().convert(str(tmp_path), None, None) == tmp_path
+
+
+@pytest.mark.parametrize("flag", ["--metadata-lock-timeout", "--command-idle-timeout"])
+@pytest.mark.parametrize("text", ["nan", "1h", ""])
+def test_seconds_are_a_number(flag: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = failure(capsys, "plan", "--local-fs-dir", "b", flag, text)
+    assert (found["exit_code"], found["error"]) == (2, "UsageError")
+    assert found["message"] == f"invalid value for '{flag}': {text!r} is not a valid number of seconds"
 
 
 @pytest.mark.parametrize("command", [[*BOOTSTRAP, "--dry-run"], ["verify", "--local-fs-dir", "b"]])
