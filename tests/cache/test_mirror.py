@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import threading
@@ -204,26 +205,25 @@ async def test_whoever_comes_after_a_killed_one_goes_on_where_it_stopped(
 
 
 async def test_whoever_is_waited_for_is_named(tmp_path: Path, source: ScriptedSource) -> None:
-    events: list[Event] = []
     gate = source.hold("a")
     slow = asyncio.create_task(read_all(tmp_path, source))
     await gate.reached()
-    mirror = mirror_of(tmp_path, source, events=events)
+    waited: list[Waiting] = []
 
-    async def sleep(seconds: float) -> None:
-        gate.open()
-        await asyncio.sleep(0)
+    def hear(event: Event) -> None:
+        if isinstance(event, Waiting):
+            waited.append(event)
+            gate.open()
 
-    clock = iter(range(1_000_000))
-    mirror._locks._sleep = sleep
-    mirror._locks._now = lambda: float(next(clock))
+    clock = itertools.count(0.0, 0.5)
+    mirror = Mirror(tmp_path, source, SyncOptions(tell=hear))
+    mirror._locks._now = lambda: next(clock)
+    mirror._locks._sleep = lambda seconds: asyncio.sleep(0)
     async with mirror.synced() as snapshot:
         assert await read(snapshot) == FILES
     assert await slow == FILES
-    waiting = [event for event in events if isinstance(event, Waiting)]
-    assert waiting[0].wanted == "SYNC"
-    assert waiting[0].folder == str(folder_of(tmp_path, source).path)
-    assert waiting[0].holders.startswith(f"SYNC by pid {os.getpid()} on {os.uname().nodename} (")
+    assert (waited[0].wanted, waited[0].folder) == ("SYNC", str(folder_of(tmp_path, source).path))
+    assert waited[0].holders.startswith(f"SYNC by pid {os.getpid()} on {os.uname().nodename} (")
 
 
 @pytest.mark.parametrize("mode", [Mode.SYNC, Mode.PRUNE])
