@@ -331,8 +331,10 @@ def load_finished(root: Path) -> tuple[FinishedMark, str]:
 
 def _load(path: Path, kind: type[S]) -> S | None:
     with local_failures(path):
-        if not os.path.lexists(path):
-            return None
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # of any other failure nobody knows whether it is there
         if not path.is_file():  # reading a pipe would wait for ever
             raise DamagedTargetError("resume mark is not a file", file=str(path))
         data = path.read_bytes()

@@ -16,7 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore.errors import DamagedTargetError, DiskFullError, ForeignTargetError, LockedError
+from restore.errors import (
+    DamagedTargetError,
+    DiskFullError,
+    ForeignTargetError,
+    LockedError,
+    ResourceError,
+)
 from restore.proof.builder import ClosedChild, TreeLeaf, TreeState
 from restore.proof.frontier import FrontierState
 from restore.report.result import Result
@@ -400,6 +406,13 @@ def test_a_folder_without_a_plan_holds_no_database(tmp_path: Path, exists: bool)
         load_finished(root)
     assert caught.value.exit_code == 2
     assert content(tmp_path) == {}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_called_empty(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / SIDE_FOLDER).symlink_to(SIDE_FOLDER)
+    with pytest.raises(ResourceError, match="Too many levels of symbolic links"):
+        load_finished(root)
 
 
 @pytest.mark.parametrize("mark", [None, BEGINNING, Mark(step=9, ledger_infos=1)])
