@@ -8,6 +8,7 @@ they come. Only the modules `mirror*` of this package know both sides.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager, suppress
@@ -22,11 +23,12 @@ from restore.catalog.mirror_errors import typed_errors
 from restore.catalog.parsing import ParsedFiles, parse_files
 from restore.catalog.summary import decode_view, encode_view
 from restore.catalog.view import MetadataView
-from restore.errors import EmptyStorageError, MissingFileError, RestoreError
+from restore.errors import EmptyStorageError, MissingFileError, RestoreError, UsageError
 from restore.flow.threads import in_thread
 from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted, Report, silent
 from restore.report.figures import show_count, show_seconds
 from restore.storage.base import Storage, read_file
+from restore.storage.names import METADATA_FOLDER
 
 PHASE = "metadata"
 
@@ -71,7 +73,7 @@ async def load_view(
         EmptyStorageError: there is none; or there was, and now there is none.
         MissingFileError: a file is listed, and cannot be read.
         LockedError: another process works in the folder for too long.
-        UsageError: the folder's file system does not lock.
+        UsageError: the folder's file system does not lock, or it lies in the backup's metadata.
         ResourceError, AccessDeniedError: the folder cannot be used.
 
     Cancellation: what was downloaded is kept for the next run.
@@ -82,12 +84,27 @@ async def load_view(
     sync_options = SyncOptions(concurrency=max(concurrency, SMALL_FILES_AT_ONCE), tell=source.tell)
     with typed_errors(options.folder):
         async with _root(options.folder) as root:
+            await in_thread(_check_place, root, storage.identity)
             mirror = Mirror(root, source, sync_options, timeout_seconds=options.lock_seconds)
             view = await _Loading(mirror, source, is_kept=options.folder is not None).load()
             with suppress(MirrorError, OSError):  # the work is done, and the next command prunes as well
                 await mirror.prune()
     report(PhaseFinished(PHASE))
     return view
+
+
+def _check_place(root: Path, identity: str) -> None:
+    """Refuses a folder where every reader of the backup would list the mirror as part of its metadata.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if f"file://{os.path.realpath(root)}/".startswith(f"{identity}/{METADATA_FOLDER}/"):
+        raise UsageError(
+            "metadata cache lies in the metadata of the backup",
+            file=str(root),
+            hint="give a --metadata-cache-dir outside of the backup",
+        )
 
 
 class _Loading:

@@ -194,6 +194,29 @@ async def test_a_file_is_no_folder(tmp_path: Path, below: str) -> None:
     assert (tmp_path / "file").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "place", ["backup/metadata", "backup/metadata/below", "link", "backup/else/../metadata"]
+)
+async def test_the_metadata_of_the_backup_is_no_place_for_a_cache(tmp_path: Path, place: str) -> None:
+    storage = LocalFs(tmp_path / "backup")
+    await save_some(storage, 1)
+    (tmp_path / "backup" / "else").mkdir()
+    (tmp_path / "link").symlink_to("backup/metadata")
+    before = await storage.list_metadata()
+    error = await refused(UsageError, storage, MirrorOptions(tmp_path / place))
+    assert error.message == "metadata cache lies in the metadata of the backup"
+    assert await storage.list_metadata() == before
+
+
+@pytest.mark.parametrize("place", ["backup", "backup/metadata_too"])
+async def test_beside_the_metadata_a_cache_is_in_nobodys_way(tmp_path: Path, place: str) -> None:
+    storage = LocalFs(tmp_path / "backup")
+    await save_some(storage, 1)
+    before = await storage.list_metadata()
+    await load_view(storage, MirrorOptions(tmp_path / place), concurrency=1)
+    assert await storage.list_metadata() == before
+
+
 async def test_a_folder_that_cannot_be_made_is_a_matter_of_resources(tmp_path: Path) -> None:
     storage = LocalFs(tmp_path / "backup")
     await save_some(storage, 1)
