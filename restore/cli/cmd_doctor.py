@@ -53,7 +53,7 @@ def doctor(*, target_db_dir: Path, metadata_cache_dir: Path | None, bounds: Boun
         error = UsageError(
             "something is wrong with this installation",
             found="; ".join(found.problems),
-            hint="mend what was found, or install into an environment of its own",
+            hint="mend what was found: with an environment of its own, or with another --metadata-cache-dir",
         )
     return Answer(asdict(found), _text(found), error)
 
