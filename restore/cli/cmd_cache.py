@@ -108,6 +108,7 @@ def _nothing(folder: Path) -> str:
 
 def _mirror_text(mirror: MirrorState, *, now: float) -> str:
     rows: list[tuple[str, object]] = [
+        ("folder", None if mirror.identity is None else printable(str(mirror.path))),
         ("files", f"{mirror.files:,}, {_packs(mirror.packs, mirror.size)}"),
         ("not needed", _packs(mirror.retired_packs, mirror.retired_size) if mirror.retired_packs else None),
         ("last synced", "never" if mirror.synced_at is None else _age(mirror.synced_at, now=now)),

@@ -105,9 +105,10 @@ def test_info_tells_people_what_is_there(folder: MirrorFolder, backup: Path, lin
     root = folder.path.parents[1]
     name, *rows = lines("info", "--metadata-cache-dir", root)
     assert name == f"file://{backup}"
-    assert re.fullmatch(r"  files        4, \d+ B in 1 pack", rows[0])
-    assert re.fullmatch(r"  last synced  2023-11-14 22:13:20 UTC, \d+:\d\d:\d\d ago", rows[1])
-    assert len(rows) == 2
+    assert rows[0] == f"  folder       {folder.path}"
+    assert re.fullmatch(r"  files        4, \d+ B in 1 pack", rows[1])
+    assert re.fullmatch(r"  last synced  2023-11-14 22:13:20 UTC, \d+:\d\d:\d\d ago", rows[2])
+    assert len(rows) == 3
 
 
 def test_info_tells_programs_what_is_there(folder: MirrorFolder, backup: Path, answer: Json) -> None:
