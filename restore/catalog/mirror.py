@@ -124,6 +124,7 @@ class _Loading:
         try:
             view = await self._load()
         except (LeaseLostError, FileNotFoundError):
+            self._source.begin_again()
             return await self._load()
         bad = {problem.file for problem in view.problems if problem.file is not None}
         useless = bad - self._source.parsed.keys()
@@ -187,6 +188,12 @@ class _MetadataSource:
         else:
             self.parsed[name] = await in_thread(parse_files, files)
         return content
+
+    def begin_again(self) -> None:
+        """Says that all is read once more, and counts it anew."""
+        self._has_begun = False
+        reason = "files were removed or damaged by somebody else while they were read"
+        self._report(Notice(f"metadata cache: {reason}; read again"))
 
     def tell(self, event: Event) -> None:
         """Shows what the mirror does."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from restore.catalog.mirror import MirrorOptions, load_view
+from restore.report.events import Event, Notice, PhaseStarted
 from restore.storage.base import FileHandle
 from restore.storage.local import LocalFs
 from tests.catalog.metadata import Observed, save_some
@@ -47,5 +48,10 @@ async def test_a_folder_that_is_removed_meanwhile_is_made_and_filled_again(
 
     storage = Removing(tmp_path / "backup")
     entries = await save_some(storage, 3)
-    view = await load_view(storage, shared_folder, concurrency=2)
+    events: list[Event] = []
+    view = await load_view(storage, shared_folder, concurrency=2, report=events.append)
     assert view.transactions == tuple(entries)
+    counted = [event for event in events if isinstance(event, PhaseStarted | Notice)]
+    started = PhaseStarted("metadata", "files", 3)
+    reason = "files were removed or damaged by somebody else while they were read"
+    assert counted == [started, Notice(f"metadata cache: {reason}; read again"), started]
