@@ -18,7 +18,7 @@
 
 What lies in a folder of mirrors:
 
-    DIR/CACHEDIR.TAG                 tells backup programs to leave the folder out
+    DIR/v1/CACHEDIR.TAG              tells backup programs to leave the folder out
     DIR/v1/<sha256 of identity>/     the mirror of one source
         index                        which files it holds, in which packs; replaced atomically
         summary                      what a reader made of all files; counts while they are the same

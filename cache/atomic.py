@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 TEMPORARY_PREFIX = ".tmp-"
-
-_TEMPORARY_NAME = re.compile(re.escape(TEMPORARY_PREFIX) + r"[0-9a-f]{32}")
 
 
 class DurableFile:
@@ -99,11 +96,6 @@ class DurableFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
-
-
-def is_temporary_name(name: str) -> bool:
-    """Whether a file was named here, and not by somebody else who likes the same prefix."""
-    return _TEMPORARY_NAME.fullmatch(name) is not None
 
 
 def write_durably(path: Path, data: bytes) -> None:

@@ -13,13 +13,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from cache.atomic import (
-    TEMPORARY_PREFIX,
-    is_temporary_name,
-    make_directory_durably,
-    sync_folder,
-    write_durably,
-)
+from cache.atomic import TEMPORARY_PREFIX, make_directory_durably, sync_folder, write_durably
 from cache.entry import Entry, check_pack_name, decode_pack, encode_pack, is_pack_name, pack_name
 from cache.errors import DamagedFileError
 from cache.index import DIGEST_BYTES, Index, PackRecord, decode_index, encode_index
@@ -77,7 +71,8 @@ class MirrorFolder:
         """Makes the folder, durably."""
         for folder in (self._packs, self.leases, self.holders):
             make_directory_durably(folder)
-        tag = self.path.parents[1] / _TAG_FILE
+        # Not in the folder above, which is the user's: backups would go without whatever else lies there.
+        tag = self.path.parent / _TAG_FILE
         if not tag.exists():
             write_durably(tag, _TAG)
 
@@ -176,13 +171,11 @@ class MirrorFolder:
         """Removes what killed processes left half-written; only under PRUNE. Returns how many.
 
         Args:
-            before: of the folders that all mirrors share, only what is older, in Unix seconds: others may be
+            before: of the folder that all mirrors share, only what is older, in Unix seconds: others may be
                 writing there.
         """
         ours = [path for folder in (self.path, self._packs) for path in _temporary_files(folder)]
-        shared = [path for folder in self.path.parents[:2] for path in _temporary_files(folder)]
-        # The outer one is the user's own folder: what lies there may be anybody's.
-        old = [path for path in shared if is_temporary_name(path.name) and _is_older(path, before)]
+        old = [path for path in _temporary_files(self.path.parent) if _is_older(path, before)]
         for path in ours + old:
             path.unlink(missing_ok=True)
         return len(ours) + len(old)

@@ -128,4 +128,4 @@ def files_of_tidy(root: Path) -> set[str]:
     """All files that should be there when nobody is at work, nothing is retired and nobody was killed."""
     packs = {f"v1/mirror/packs/{pack.file}" for pack in saved_index(mirror_folder(root)).packs}
     own = {f"v1/mirror/{name}" for name in ("index", "summary", "removal.lock", "sync.lock")}
-    return {"CACHEDIR.TAG"} | own | packs
+    return {"v1/CACHEDIR.TAG"} | own | packs
