@@ -40,4 +40,7 @@ async def check_ending(scene: Scene) -> MirrorState:
 
 
 def _belongs(path: Path) -> bool:
-    return path.name in {"CACHEDIR.TAG", "index", "removal.lock", "sync.lock"} or path.suffix == ".pack"
+    return (
+        path.name in {"CACHEDIR.TAG", "index", "summary", "removal.lock", "sync.lock"}
+        or path.suffix == ".pack"
+    )
