@@ -131,6 +131,8 @@ class _Loading:
         return await self._load(refetch=useless) if useless else view
 
     async def _load(self, *, refetch: Set[str] = frozenset()) -> MetadataView:
+        # What an earlier sync brought may have been replaced since, and brought by another process.
+        self._source.parsed.clear()
         async with self._mirror.synced(refetch=refetch) as snapshot:
             if not snapshot.names:
                 raise EmptyStorageError("storage holds no backup", file=self._source.identity)
@@ -158,7 +160,7 @@ class _MetadataSource:
     """A backup's metadata files, as a mirror wants them; parsed as they come.
 
     Attributes:
-        parsed: what the files say that were downloaded in this run.
+        parsed: what the files say that the last sync downloaded.
     """
 
     def __init__(self, storage: Storage, report: Report) -> None:
