@@ -89,7 +89,9 @@ class LocalFs(Storage):
     @property
     def identity(self) -> str:
         """The folder's path, absolute and without links."""
-        return f"file://{os.path.realpath(self._root)}"
+        # A path may be any bytes, and an identity is kept as text.
+        path = os.fsencode(os.path.realpath(self._root)).decode(errors="backslashreplace")
+        return f"file://{path}"
 
     @asynccontextmanager
     async def open_for_read(

@@ -130,6 +130,10 @@ async def test_links_inside_the_storage_and_to_it_are_followed(root: Path) -> No
     assert storage.identity == LocalFs(root).identity == LocalFs(root / ".." / "root").identity
 
 
+def test_the_identity_of_a_path_that_is_no_text_is_text(tmp_path: Path) -> None:
+    assert LocalFs(tmp_path / "a\udcff").identity == f"file://{tmp_path}/a\\xff"
+
+
 async def test_a_dangling_link_is_a_missing_file(root: Path) -> None:
     (root / "link").symlink_to("gone")
     with pytest.raises(MissingFileError):
