@@ -295,5 +295,5 @@ def test_readers_read_what_there_was_and_syncs_get_what_there_is(
     Machine.child = child
     run_state_machine_as_test(
         Machine,
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True),
+        settings=settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True),
     )
