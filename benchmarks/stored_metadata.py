@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from cache.errors import VanishedError
 from restore.catalog.mirror import MAX_METADATA_BYTES
@@ -29,13 +30,15 @@ class StoredMetadata:
         """Handles and tags."""
         return await self._storage.list_metadata()
 
-    async def fetch(self, name: str) -> bytes:
+    @asynccontextmanager
+    async def fetch(self, name: str) -> AsyncIterator[bytes]:
         """One file.
 
         Raises:
             VanishedError: it is there no more.
         """
         try:
-            return await read_file(self._storage, name, max_bytes=MAX_METADATA_BYTES)
+            content = await read_file(self._storage, name, max_bytes=MAX_METADATA_BYTES)
         except MissingFileError as error:
             raise VanishedError(error.message, file=name) from error
+        yield content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -21,8 +22,8 @@ class Source(Protocol):
         one.
         """
 
-    async def fetch(self, name: str) -> bytes:
-        """The whole content of a file.
+    def fetch(self, name: str) -> AbstractAsyncContextManager[bytes]:
+        """The whole content of a file, for the length of a block: so long its memory counts as the source's.
 
         Raises:
             VanishedError: it is there no more.

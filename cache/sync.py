@@ -184,12 +184,11 @@ async def _fetch(
 
     async def fetch(name: str, tag: str) -> None:
         try:
-            content = await source.fetch(name)
+            async with source.fetch(name) as content:
+                options.tell(Fetched(name, len(content)))
+                await writer.add(make_entry(identity, name, tag=tag, content=content))
         except VanishedError:
             vanished.add(name)
-            return
-        options.tell(Fetched(name, len(content)))
-        await writer.add(make_entry(identity, name, tag=tag, content=content))
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -27,7 +27,8 @@ class PackWriter:
         identity: of the source.
         now: a monotonic clock, in seconds.
 
-    Bounds: entries of two packs, one filling and one being written; whoever adds to a third waits.
+    Bounds: entries of two packs, one filling and one being written; whoever adds to a third waits, with its
+        own entry.
     """
 
     def __init__(

@@ -8,7 +8,6 @@ they come. Only the modules `mirror*` of this package know both sides.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager, suppress
@@ -24,16 +23,22 @@ from restore.catalog.parsing import ParsedFiles, parse_files
 from restore.catalog.summary import decode_view, encode_view
 from restore.catalog.view import MetadataView
 from restore.errors import EmptyStorageError, MissingFileError, RestoreError, UsageError
+from restore.flow.budget import Budget
 from restore.flow.threads import in_thread
 from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted, Report, silent
 from restore.report.figures import show_count, show_seconds
-from restore.storage.base import Storage, read_file
+from restore.storage.base import Payer, Storage, read_file
+from restore.storage.local import LocalFs
 from restore.storage.names import METADATA_FOLDER
 
 PHASE = "metadata"
 
 MAX_METADATA_BYTES = 16 << 20
 """A line has about 200 bytes: room for 80,000 compacted ones, and still a bound."""
+
+METADATA_BYTES = 32 << 20
+"""Of files that are being read or wait to be written, all together, or else of one: twice as much while their
+pieces are put together. One line each takes nothing of it; thousands are compacted into some of them."""
 
 SMALL_FILES_AT_ONCE = 16
 """At least: what a small file costs is the time of a request, neither the link nor the CPUs."""
@@ -77,8 +82,9 @@ async def load_view(
         ResourceError, AccessDeniedError: the folder cannot be used.
 
     Cancellation: what was downloaded is kept for the next run.
-    Bounds: `concurrency` files at once, or `SMALL_FILES_AT_ONCE`; two packs of the mirror; about 1 KiB for
-        each file while index, listing and entries meet, of which the entries stay, about 300 bytes.
+    Bounds: `concurrency` files at once, or `SMALL_FILES_AT_ONCE`, and `METADATA_BYTES` of them; two packs of
+        the mirror; about 1 KiB for each file while index, listing and entries meet, of which the entries
+        stay, about 300 bytes.
     """
     source = _MetadataSource(storage, report)
     sync_options = SyncOptions(concurrency=max(concurrency, SMALL_FILES_AT_ONCE), tell=source.tell)
@@ -99,7 +105,7 @@ def _check_place(root: Path, identity: str) -> None:
     Raises:
         UsageError: it is one.
     """
-    if f"file://{os.path.realpath(root)}/".startswith(f"{identity}/{METADATA_FOLDER}/"):
+    if f"{LocalFs(root).identity}/".startswith(f"{identity}/{METADATA_FOLDER}/"):
         raise UsageError(
             "metadata cache lies in the metadata of the backup",
             file=str(root),
@@ -166,6 +172,7 @@ class _MetadataSource:
     def __init__(self, storage: Storage, report: Report) -> None:
         self._storage = storage
         self._report = report
+        self._memory = Budget("metadata", METADATA_BYTES)
         self._has_begun = False
         self.parsed: dict[str, ParsedFiles] = {}
 
@@ -179,17 +186,24 @@ class _MetadataSource:
         except EmptyStorageError:
             return {}  # whether that can be is judged by what was there before
 
-    async def fetch(self, name: str) -> bytes:
+    @asynccontextmanager
+    async def fetch(self, name: str) -> AsyncIterator[bytes]:
+        async with self._memory.lease() as lease:
+            content = await self._read(name, lease)
+            files = [(name, content)]
+            if len(content) <= PARSED_ON_THE_LOOP_BYTES:
+                self.parsed[name] = parse_files(files)
+            else:
+                self.parsed[name] = await in_thread(parse_files, files)
+            yield content
+
+    async def _read(self, name: str, payer: Payer) -> bytes:
         try:
-            content = await read_file(self._storage, name, max_bytes=MAX_METADATA_BYTES, report=self._report)
+            return await read_file(
+                self._storage, name, max_bytes=MAX_METADATA_BYTES, payer=payer, report=self._report
+            )
         except MissingFileError as error:
             raise VanishedError(error.message, file=name) from error
-        files = [(name, content)]
-        if len(content) <= PARSED_ON_THE_LOOP_BYTES:
-            self.parsed[name] = parse_files(files)
-        else:
-            self.parsed[name] = await in_thread(parse_files, files)
-        return content
 
     def begin_again(self) -> None:
         """Says that all is read once more, and counts it anew."""

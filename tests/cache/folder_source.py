@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cache.errors import VanishedError
@@ -30,8 +31,9 @@ class FolderSource:
         files = await in_thread(self.read_all)
         return {name: tag_of(content) for name, content in files.items()}
 
-    async def fetch(self, name: str) -> bytes:
-        return await in_thread(self._fetch, name)
+    @asynccontextmanager
+    async def fetch(self, name: str) -> AsyncIterator[bytes]:
+        yield await in_thread(self._fetch, name)
 
     def read_all(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self._files.iterdir()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -68,9 +69,11 @@ class ModelSource(ScriptedSource):
         self.listed = dict(self.files)
         return listing
 
-    async def fetch(self, name: str) -> bytes:
+    @asynccontextmanager
+    async def fetch(self, name: str) -> AsyncIterator[bytes]:
         self.before_fetch()
-        return await super().fetch(name)
+        async with super().fetch(name) as content:
+            yield content
 
 
 def mirror_folder(root: Path) -> MirrorFolder:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from cache.errors import VanishedError
 
@@ -94,7 +95,8 @@ class ScriptedSource:
             raise answer
         return answer
 
-    async def fetch(self, name: str) -> bytes:
+    @asynccontextmanager
+    async def fetch(self, name: str) -> AsyncIterator[bytes]:
         self.fetches[name] += 1
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -111,7 +113,7 @@ class ScriptedSource:
             raise failures.popleft()
         if name not in self.files:
             raise VanishedError("file is there no more", file=name)
-        return self.files[name]
+        yield self.files[name]
 
 
 def tag_of(content: bytes) -> str:

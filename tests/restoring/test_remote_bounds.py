@@ -55,8 +55,9 @@ BUDGET = 4 << 20
 AT_REST = 14
 """Descriptors of a run that reads no file: the standard streams, the event loop's, and those for signals."""
 
-BESIDE = 8
-"""Descriptors: a listing's connection, what a child needs while it is started, and what other systems add."""
+BESIDE = 14
+"""Descriptors: six of the metadata cache, a listing's connection, what a child needs while it is started, and
+what other systems add."""
 
 HELD_UP_SECONDS = 1.0
 """Long after a transfer that is late is asked for again: after a quarter of a second."""
