@@ -62,6 +62,7 @@ ATOMIC_USERS = {"storage", "catalog", "target"}
 CACHE_USERS = {
     "restore.catalog.mirror",
     "restore.catalog.mirror_errors",
+    "restore.catalog.mirror_source",
     "restore.catalog.mirror_upkeep",
     "restore.cli.diagnosis",
 }

@@ -24,11 +24,11 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.stored_metadata import StoredMetadata
 from cache.mirror import Mirror
 from cache.sync import SyncOptions
 from restore.catalog.entries import Entry
-from restore.catalog.mirror import MAX_METADATA_BYTES, SMALL_FILES_AT_ONCE, MirrorOptions, load_view
+from restore.catalog.mirror import SMALL_FILES_AT_ONCE, MirrorOptions, load_view
+from restore.catalog.mirror_source import MAX_METADATA_BYTES, MetadataSource
 from restore.catalog.parsing import parse_entries
 from restore.catalog.summary import decode_view
 from restore.catalog.view import MetadataView
@@ -141,7 +141,7 @@ def _read_one_by_one(folder: str) -> Figures:
     return _figures(MetadataView(entries), bare, began)
 
 
-class _TimedMetadata(StoredMetadata):
+class _TimedMetadata(MetadataSource):
     list_seconds = 0.0
 
     async def list_files(self) -> Mapping[str, str]:

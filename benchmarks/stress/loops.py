@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from benchmarks.stored_metadata import StoredMetadata
 from benchmarks.stress.compaction import Compaction
 from cache.mirror import Mirror
 from cache.sync import SyncOptions
 from restore.catalog.mirror import MirrorOptions, load_view
+from restore.catalog.mirror_source import MetadataSource
 from restore.catalog.mirror_upkeep import prune_mirrors
 from restore.catalog.parsing import parse_files
 from restore.catalog.view import MetadataView
@@ -117,7 +117,7 @@ async def slow_reading(options: argparse.Namespace) -> Round:
     """Leases all metadata, and takes its time to read it: it must say the same each time."""
     storage = LocalFs(options.backup)
     expected = contents(await load_view(storage, concurrency=AT_ONCE))
-    mirror = Mirror(options.cache, StoredMetadata(storage), SyncOptions(concurrency=AT_ONCE))
+    mirror = Mirror(options.cache, MetadataSource(storage), SyncOptions(concurrency=AT_ONCE))
 
     async def read() -> Mapping[str, int]:
         entries = []

@@ -9,45 +9,31 @@ they come. Only the modules `mirror*` of this package know both sides.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.errors import LeaseLostError, MirrorError, VanishedError
+from cache.errors import LeaseLostError, MirrorError
 from cache.mirror import Mirror, Snapshot
-from cache.source import Discarded, Event, Fetched, Fetching, ListedAgain, Waiting
 from cache.sync import SyncOptions
 from restore.catalog.mirror_errors import typed_errors
-from restore.catalog.parsing import ParsedFiles, parse_files
+from restore.catalog.mirror_source import PHASE, MetadataSource
+from restore.catalog.parsing import parse_files
 from restore.catalog.summary import decode_view, encode_view
 from restore.catalog.view import MetadataView
-from restore.errors import EmptyStorageError, MissingFileError, RestoreError, UsageError
-from restore.flow.budget import Budget
+from restore.errors import EmptyStorageError, RestoreError, UsageError
 from restore.flow.threads import in_thread
-from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted, Report, silent
-from restore.report.figures import show_count, show_seconds
-from restore.storage.base import Payer, Storage, read_file
+from restore.report.events import PhaseFinished, Report, silent
+from restore.storage.base import Storage
 from restore.storage.local import LocalFs
 from restore.storage.names import METADATA_FOLDER
-
-PHASE = "metadata"
-
-MAX_METADATA_BYTES = 16 << 20
-"""A line has about 200 bytes: room for 80,000 compacted ones, and still a bound."""
-
-METADATA_BYTES = 32 << 20
-"""Of files that are being read or wait to be written, all together, or else of one: twice as much while their
-pieces are put together. One line each takes nothing of it; thousands are compacted into some of them."""
 
 SMALL_FILES_AT_ONCE = 16
 """At least: what a small file costs is the time of a request, neither the link nor the CPUs."""
 
 LOCK_SECONDS = 3600.0
 """So long another process is waited for: its sync may take that long if a command brings each file."""
-
-PARSED_ON_THE_LOOP_BYTES = 64 << 10
-"""A file up to this size is parsed at once, in less than a millisecond; a longer one in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +72,7 @@ async def load_view(
         the mirror; about 1 KiB for each file while index, listing and entries meet, of which the entries
         stay, about 300 bytes.
     """
-    source = _MetadataSource(storage, report)
+    source = MetadataSource(storage, report)
     sync_options = SyncOptions(concurrency=max(concurrency, SMALL_FILES_AT_ONCE), tell=source.tell)
     with typed_errors(options.folder):
         async with _root(options.folder) as root:
@@ -116,7 +102,7 @@ def _check_place(root: Path, identity: str) -> None:
 class _Loading:
     """Synchronises, and makes the view of what is there then."""
 
-    def __init__(self, mirror: Mirror, source: _MetadataSource, *, is_kept: bool) -> None:
+    def __init__(self, mirror: Mirror, source: MetadataSource, *, is_kept: bool) -> None:
         self._mirror = mirror
         self._source = source
         self._is_kept = is_kept
@@ -160,78 +146,6 @@ class _Loading:
         everything = [entry for part in parts for entry in part.entries]
         problems = [problem for part in parts for problem in part.problems]
         return await in_thread(MetadataView, everything, problems)
-
-
-class _MetadataSource:
-    """A backup's metadata files, as a mirror wants them; parsed as they come.
-
-    Attributes:
-        parsed: what the files say that the last sync downloaded.
-    """
-
-    def __init__(self, storage: Storage, report: Report) -> None:
-        self._storage = storage
-        self._report = report
-        self._memory = Budget("metadata", METADATA_BYTES)
-        self._has_begun = False
-        self.parsed: dict[str, ParsedFiles] = {}
-
-    @property
-    def identity(self) -> str:
-        return self._storage.identity
-
-    async def list_files(self) -> Mapping[str, str]:
-        try:
-            return await self._storage.list_metadata()
-        except EmptyStorageError:
-            return {}  # whether that can be is judged by what was there before
-
-    @asynccontextmanager
-    async def fetch(self, name: str) -> AsyncIterator[bytes]:
-        async with self._memory.lease() as lease:
-            content = await self._read(name, lease)
-            files = [(name, content)]
-            if len(content) <= PARSED_ON_THE_LOOP_BYTES:
-                self.parsed[name] = parse_files(files)
-            else:
-                self.parsed[name] = await in_thread(parse_files, files)
-            yield content
-
-    async def _read(self, name: str, payer: Payer) -> bytes:
-        try:
-            return await read_file(
-                self._storage, name, max_bytes=MAX_METADATA_BYTES, payer=payer, report=self._report
-            )
-        except MissingFileError as error:
-            raise VanishedError(error.message, file=name) from error
-
-    def begin_again(self) -> None:
-        """Says that all is read once more, and counts it anew."""
-        self._has_begun = False
-        reason = "files were removed or damaged by somebody else while they were read"
-        self._report(Notice(f"metadata cache: {reason}; read again"))
-
-    def tell(self, event: Event) -> None:
-        """Shows what the mirror does."""
-        match event:
-            case Fetching() if not self._has_begun:
-                self._has_begun = True
-                done = event.files - event.missing
-                self._report(PhaseStarted(PHASE, "files", event.files, done=done))
-            case Fetched():
-                self._report(Advanced(PHASE, 1, event.size))
-            case ListedAgain():
-                vanished = show_count(event.vanished, "files")
-                self._report(Notice(f"metadata changed while it was read ({vanished} gone): listed again"))
-            case Discarded():
-                self._report(Notice(f"metadata cache: {event.reason}; fetched again", warning=True))
-            case Waiting():
-                seconds = show_seconds(event.seconds)
-                self._report(
-                    Notice(
-                        f"waiting for the metadata cache {event.folder}, {seconds} so far: {event.holders}"
-                    )
-                )
 
 
 @asynccontextmanager

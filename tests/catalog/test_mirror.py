@@ -13,9 +13,10 @@ import pytest
 
 from cache.folder import MirrorFolder, mirror_path
 from cache.source import Waiting
-from restore.catalog import mirror
+from restore.catalog import mirror_source
 from restore.catalog.entries import Entry, EpochEndingEntry, IdentityEntry, StateSnapshotEntry, encode_entry
-from restore.catalog.mirror import PARSED_ON_THE_LOOP_BYTES, SMALL_FILES_AT_ONCE, MirrorOptions, load_view
+from restore.catalog.mirror import SMALL_FILES_AT_ONCE, MirrorOptions, load_view
+from restore.catalog.mirror_source import PARSED_ON_THE_LOOP_BYTES, MetadataSource
 from restore.catalog.parsing import MetadataFile, ParsedFiles, parse_files
 from restore.errors import FormatError, ManifestError, MissingFileError
 from restore.report.events import Advanced, Event, Notice, PhaseFinished, PhaseStarted
@@ -97,9 +98,9 @@ async def test_a_metadata_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.M
     storage = LocalFs(tmp_path)
     await save(storage, "some.meta", versions(0, 9))
     size = (tmp_path / "metadata" / "some.meta").stat().st_size
-    monkeypatch.setattr(mirror, "MAX_METADATA_BYTES", size)
+    monkeypatch.setattr(mirror_source, "MAX_METADATA_BYTES", size)
     await load_view(storage, concurrency=1)
-    monkeypatch.setattr(mirror, "MAX_METADATA_BYTES", size - 1)
+    monkeypatch.setattr(mirror_source, "MAX_METADATA_BYTES", size - 1)
     with pytest.raises(FormatError, match="too long") as refusal:
         await load_view(storage, concurrency=1)
     assert refusal.value.file == "metadata/some.meta"
@@ -117,7 +118,7 @@ async def test_long_files_are_parsed_in_a_thread(tmp_path: Path, monkeypatch: py
         threads[files[0][0]] = threading.current_thread()
         return parse_files(files)
 
-    monkeypatch.setattr(mirror, "parse_files", observed)
+    monkeypatch.setattr(mirror_source, "parse_files", observed)
     view = await load_view(storage, concurrency=1)
     assert len(view.transactions) == len(lines)
     assert threads.pop("metadata/short.meta") is threading.current_thread()
@@ -433,7 +434,7 @@ async def test_progress_counts_what_is_there_and_what_comes(
 
 async def test_a_long_wait_is_told_with_who_is_waited_for(tmp_path: Path) -> None:
     events: list[Event] = []
-    source = mirror._MetadataSource(LocalFs(tmp_path), events.append)
+    source = MetadataSource(LocalFs(tmp_path), events.append)
     source.tell(Waiting("SYNC", "DIR", "SYNC by pid 7 on host (verify)", 65.0))
     (notice,) = events
     assert notice == Notice("waiting for the metadata cache DIR, 1:05 so far: SYNC by pid 7 on host (verify)")

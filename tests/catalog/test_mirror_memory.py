@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from restore.catalog import mirror
+from restore.catalog import mirror_source
 from restore.catalog.mirror import load_view
 from restore.flow.budget import Budget
 from restore.report.events import Advanced, Event
@@ -34,8 +34,8 @@ async def test_large_files_are_read_within_a_budget_of_their_own(
             super().__init__(name, total)
             budgets.append(self)
 
-    monkeypatch.setattr(mirror, "Budget", Watched)
-    monkeypatch.setattr(mirror, "METADATA_BYTES", 2 * FILE_BYTES)
+    monkeypatch.setattr(mirror_source, "Budget", Watched)
+    monkeypatch.setattr(mirror_source, "METADATA_BYTES", 2 * FILE_BYTES)
 
     def report(event: Event) -> None:
         if isinstance(event, Advanced):  # it came, and is not written yet

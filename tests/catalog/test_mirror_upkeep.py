@@ -13,7 +13,8 @@ from cache.mirror import Mirror
 from cache.presence import Presence
 from cache.sync import SyncOptions
 from restore.catalog import mirror_upkeep
-from restore.catalog.mirror import MirrorOptions, _MetadataSource, load_view
+from restore.catalog.mirror import MirrorOptions, load_view
+from restore.catalog.mirror_source import MetadataSource
 from restore.catalog.mirror_upkeep import prune_mirrors, survey_mirrors
 from restore.errors import LockedError, ResourceError, UsageError
 from restore.report.events import silent
@@ -76,7 +77,7 @@ async def test_a_survey_counts_what_is_there(tmp_path: Path, root: Path) -> None
 
 async def test_a_survey_tells_who_reads_and_who_locks(tmp_path: Path, root: Path) -> None:
     folder = await mirrored(tmp_path, root)
-    source = _MetadataSource(LocalFs(tmp_path / "backup"), silent)
+    source = MetadataSource(LocalFs(tmp_path / "backup"), silent)
     async with Mirror(root, source, SyncOptions()).synced(), held_by_another_task(folder, Mode.SYNC):
         (state,) = await survey_mirrors(root, thorough=False)
     (lease,) = state.leases
@@ -126,7 +127,7 @@ async def test_what_is_not_needed_goes_once_its_grace_is_over(tmp_path: Path, ro
 async def test_what_somebody_reads_stays(tmp_path: Path, root: Path) -> None:
     folder = await mirrored(tmp_path, root)
     storage = LocalFs(tmp_path / "backup")
-    async with Mirror(root, _MetadataSource(storage, silent), SyncOptions()).synced() as snapshot:
+    async with Mirror(root, MetadataSource(storage, silent), SyncOptions()).synced() as snapshot:
         await outdated(tmp_path, root)
         (attempt,) = await prune_mirrors(root, grace_seconds=0)
         assert attempt.pruned is not None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.folder import MirrorFolder, mirror_path
-from restore.catalog import mirror
+from restore.catalog import mirror, mirror_source
 from restore.catalog.entries import EpochEndingEntry, StateSnapshotEntry, TransactionEntry
 from restore.catalog.mirror import MirrorOptions, load_view
 from restore.catalog.parsing import ParsedFiles
@@ -91,7 +91,8 @@ class TestLoading:
         def parse(files: object) -> ParsedFiles:
             raise AssertionError
 
-        monkeypatch.setattr(mirror, "parse_files", parse)
+        for module in (mirror, mirror_source):
+            monkeypatch.setattr(module, "parse_files", parse)
         assert (await load_view(storage, options, concurrency=1)).transactions == tuple(found)
 
     async def test_what_is_new_is_in_the_view(self, storage: Observed, options: MirrorOptions) -> None:
