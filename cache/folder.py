@@ -16,7 +16,7 @@ from pathlib import Path
 from cache.atomic import TEMPORARY_PREFIX, make_directory_durably, sync_folder, write_durably
 from cache.entry import Entry, check_pack_name, decode_pack, encode_pack, is_pack_name, pack_name
 from cache.errors import DamagedFileError
-from cache.index import DIGEST_BYTES, Index, PackRecord, decode_index, encode_index
+from cache.index import Index, PackRecord, decode_index, encode_index, seal, unseal
 from cache.lock import HOLDERS_FOLDER
 
 FORMAT_FOLDER = "v1"
@@ -116,15 +116,12 @@ class MirrorFolder:
             data = _read(self._summary)
         except (FileNotFoundError, DamagedFileError):
             return None
-        digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-        if digest != hashlib.sha256(body).digest() or not body.startswith(state):
-            return None
-        return body[len(state) :]
+        body = unseal(data)
+        return body[len(state) :] if body is not None and body.startswith(state) else None
 
     def write_summary(self, state: bytes, summary: bytes) -> None:
         """Replaces what a reader made of all files of this state of the index."""
-        body = state + summary
-        write_durably(self._summary, hashlib.sha256(body).digest() + body)
+        write_durably(self._summary, seal(state + summary))
 
     def pack_files(self) -> set[str]:
         """The names of all packs; a folder, pipe or link of such a name is none."""

@@ -77,10 +77,20 @@ class Index(msgspec.Struct, frozen=True, array_like=True):
         return held
 
 
+def seal(body: bytes) -> bytes:
+    """`body` with its digest before it."""
+    return hashlib.sha256(body).digest() + body
+
+
+def unseal(data: bytes) -> bytes | None:
+    """What was sealed; None if it is not what it was."""
+    digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+    return body if digest == hashlib.sha256(body).digest() else None
+
+
 def encode_index(index: Index) -> bytes:
     """The bytes of an index."""
-    body = msgspec.msgpack.encode(index)
-    return hashlib.sha256(body).digest() + body
+    return seal(msgspec.msgpack.encode(index))
 
 
 def decode_index(data: bytes, *, identity: str | None) -> Index:
@@ -93,8 +103,8 @@ def decode_index(data: bytes, *, identity: str | None) -> Index:
     Raises:
         DamagedFileError: they are none, or one of another source.
     """
-    digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-    if digest != hashlib.sha256(body).digest():
+    body = unseal(data)
+    if body is None:
         raise DamagedFileError("index is damaged")
     try:
         index = msgspec.msgpack.decode(body, type=Index)
