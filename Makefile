@@ -31,7 +31,9 @@ test: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
 
-$(INSTALLED): pyproject.toml Makefile
+KERNEL := $(wildcard restore/kernel/c/*.c restore/kernel/c/*.h)
+
+$(INSTALLED): pyproject.toml setup.py Makefile $(KERNEL)
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found" >&2; \
 		echo "hint: install python3.11 or newer, or give one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c '$(CHECK_PYTHON)' || { echo "error: $(PYTHON) is not Python 3.11 or newer" >&2; exit 1; }

@@ -20,6 +20,7 @@ ROWS = (  # lowest first; a unit is a package or a story file of `restore`
     {"limits"},
     {"report"},
     {"flow"},
+    {"kernel"},
     {"wire", "crypto"},
     {"ledger"},
     {"proof", "storage"},

@@ -1,0 +1,12 @@
+/* What each part of the extension offers to Python; module.c joins them. */
+#ifndef RESTORE_MODULE_H
+#define RESTORE_MODULE_H
+
+#include <Python.h>
+
+extern PyMethodDef sha3_methods[];
+extern PyMethodDef state_methods[];
+extern PyMethodDef table_methods[];
+extern PyMethodDef transaction_methods[];
+
+#endif
