@@ -1,0 +1,46 @@
+from collections.abc import Buffer
+
+Hanging = tuple[int, int, bytes, int, bool]
+
+def scan_records(data: Buffer, offset: int, /) -> tuple[int, int]:
+    """Where whole records from `offset` on end, and how many they are; stops before an impossible length."""
+
+def state_columns(
+    data: Buffer, count: int, key_seed: bytes, value_seed: bytes, /
+) -> tuple[bytes, bytes, int] | None:
+    """Spans, leaves and usage in bytes of a chunk of just `count` state records; None if it is malformed."""
+
+def tree_columns(
+    leaves: bytes, leaf_seed: bytes, internal_seed: bytes, /
+) -> tuple[bytes, tuple[int, ...], list[tuple[int, int, bytes, int, bool]]] | None:
+    """Nodes, starts by depth, and what hangs: depth, a leaf below, hash, number of leaves, whether it is a leaf.
+
+    None if the keys do not ascend. At least two leaves.
+    """
+
+def encode_rows(
+    data: Buffer,
+    spans: bytes,
+    leaves: bytes,
+    nodes: bytes,
+    version: int,
+    depth: int,
+    first: int,
+    end: int,
+    /,
+) -> list[tuple[bytes, bytes]]:
+    """Rows of the nodes `first` to `end` at `depth`; with depth 0 of the values of such items."""
+
+def write_rows(
+    path: str,
+    data: Buffer,
+    spans: bytes,
+    leaves: bytes,
+    nodes: bytes,
+    version: int,
+    depth: int,
+    first: int,
+    end: int,
+    /,
+) -> int:
+    """Writes the same rows to a new table file; its size in bytes."""

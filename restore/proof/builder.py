@@ -41,6 +41,7 @@ import msgspec
 from restore.crypto.digest import sha3_256_many
 from restore.errors import ProofError
 from restore.ledger.hashes import SPARSE_PLACEHOLDER, Domain
+from restore.proof.edge import Edge, Subtree, TreeLeaf
 from restore.proof.frontier import Frontier, FrontierState
 from restore.proof.jellyfish import (
     KEY_BITS,
@@ -66,36 +67,17 @@ class NodeRow(NamedTuple):
     node: bytes
 
 
-class TreeLeaf(NamedTuple):
-    """One item of the snapshot: hash of its key, hash of its value, and the key's BCS (serde) form."""
-
-    key_hash: bytes
-    value_hash: bytes
-    state_key: bytes
-
-
-class Subtree(NamedTuple):
-    """A finished child of a node that is still open: a closed internal node or a leaf in its final place.
-
-    Its row has been emitted.
-    """
-
-    path: str
-    child: Child
-
-
 @dataclass(frozen=True, slots=True)
 class ChunkTree:
     """What one chunk alone says about the tree.
 
     Attributes:
         rows: its final nodes, the deepest first, ascending in each depth.
-        edge: in key order: its first leaf, the finished children of nodes on the paths of its first and last
-            leaf, its last leaf. A chunk of one leaf has only that.
+        edge: what the rest of the tree needs to know of it; the rows of its subtrees are among `rows`.
     """
 
     rows: list[NodeRow]
-    edge: list[TreeLeaf | Subtree]
+    edge: Edge
 
 
 def build_chunk_tree(domain: Domain, version: int, leaves: Sequence[TreeLeaf]) -> ChunkTree:
@@ -186,16 +168,16 @@ class TreeBuilder:
             for children in state.open_nodes
         ]
 
-    def join(self, part: ChunkTree) -> list[NodeRow]:
-        """Joins the next chunk; returns the rows that are final now, the chunk's own included.
+    def join(self, edge: Edge) -> list[NodeRow]:
+        """Joins the next chunk; returns the rows that are final now, besides the chunk's own.
 
-        The rows must not be written before the chunk has passed `prove`.
+        None of them must be written before the chunk has passed `prove`.
 
         Raises:
             ProofError: the chunk does not begin above the last key.
         """
         rows: list[NodeRow] = []
-        for entry in part.edge:
+        for entry in edge:
             if isinstance(entry, TreeLeaf):
                 self._reach(entry.key_hash.hex(), rows)
                 self._last = entry
@@ -204,7 +186,7 @@ class TreeBuilder:
                 while len(self._open) < len(entry.path):
                     self._open.append({})
                 self._open[-1][NIBBLES[entry.path[-1]]] = entry.child
-        return rows + part.rows
+        return rows
 
     def prove(self, right_siblings: Sequence[bytes], *, root: bytes) -> None:
         """Checks the leaves so far, with the chunk's right siblings, against the root of the whole tree.

@@ -28,7 +28,8 @@ import msgspec
 from restore.crypto.digest import sha3_256, sha3_256_many
 from restore.errors import ProofError
 from restore.ledger.hashes import SPARSE_PLACEHOLDER, Domain
-from restore.proof.jellyfish import KEY_BITS, leaf_hash
+from restore.proof.edge import Edge, Subtree, TreeLeaf
+from restore.proof.jellyfish import KEY_BITS, NODE_LEVELS, leaf_hash
 
 
 class FrontierState(msgspec.Struct, frozen=True):
@@ -68,27 +69,42 @@ class Frontier:
         Raises:
             ProofError: the keys are not strictly increasing; nothing has been added then.
         """
-        leaves = list(leaves)
-        if not leaves:
+        self.join([TreeLeaf(key, value_hash, b"") for key, value_hash in leaves])
+
+    def join(self, edge: Edge) -> None:
+        """Adds the leaves of one chunk, of which those in the middle may be given as subtrees of them.
+
+        Raises:
+            ProofError: the keys are not strictly increasing; nothing has been added then.
+        """
+        if not edge:
             return
-        last_key, last_value_hash = leaves[-1]
+        last = edge[-1]
+        if not isinstance(last, TreeLeaf):
+            raise ProofError("edge of a chunk does not end with a leaf", found=last.path)
         if self._key is not None:
-            leaves.insert(0, (self._key, self._value_hash))
-        keys = [int.from_bytes(key) for key, _ in leaves]
-        for index, (left, right) in enumerate(pairwise(keys)):
+            edge = [TreeLeaf(self._key, self._value_hash, b""), *edge]
+        paths = [_path(entry) for entry in edge]
+        for index, (left, right) in enumerate(pairwise(paths)):
             if left >= right:
                 raise ProofError(
                     "keys are not in strictly increasing order",
-                    expected=f"above {leaves[index][0].hex()}",
-                    found=leaves[index + 1][0],
+                    expected=f"above {_name(edge[index])}",
+                    found=_name(edge[index + 1]),
                 )
         seed, stack = self._domain.sparse_internal, self._stack
-        # Each leaf but the last has its successor here, and is closed by it.
-        hashes = sha3_256_many(self._domain.sparse_leaf, [key + value for key, value in leaves[:-1]])
-        for (left, right), leaf in zip(pairwise(keys), hashes, strict=True):
+        # Each entry but the last has its successor here, and is closed by it.
+        leaves = [entry for entry in edge[:-1] if isinstance(entry, TreeLeaf)]
+        hashes = iter(sha3_256_many(self._domain.sparse_leaf, [leaf[0] + leaf[1] for leaf in leaves]))
+        for entry, (left, right) in zip(edge, pairwise(paths), strict=False):
             depth = KEY_BITS + 1 - (left ^ right).bit_length()
-            stack.append((depth, _close(seed, left, leaf, stack=stack, depth=depth)))
-        self._key, self._value_hash = last_key, last_value_hash
+            if isinstance(entry, TreeLeaf):
+                node, level = next(hashes), None
+            else:
+                child = entry.child
+                node, level = child.hash, None if child.is_leaf else NODE_LEVELS * len(entry.path)
+            stack.append((depth, _close(seed, left, node, stack=stack, depth=depth, level=level)))
+        self._key, self._value_hash = last.key_hash, last.value_hash
 
     def prove(self, right_siblings: Sequence[bytes], *, root: bytes) -> None:
         """Checks the leaves so far, with a chunk's right siblings, against the root of the whole tree.
@@ -141,15 +157,34 @@ class Frontier:
         return depth
 
 
-def _close(seed: bytes, path: int, node: bytes, *, stack: list[tuple[int, bytes]], depth: int) -> bytes:
+def _path(entry: TreeLeaf | Subtree) -> int:
+    if isinstance(entry, TreeLeaf):
+        return int.from_bytes(entry.key_hash)
+    return int(entry.path, 16) << (KEY_BITS - NODE_LEVELS * len(entry.path))
+
+
+def _name(entry: TreeLeaf | Subtree) -> str:
+    return entry.key_hash.hex() if isinstance(entry, TreeLeaf) else entry.path
+
+
+def _close(
+    seed: bytes,
+    path: int,
+    node: bytes,
+    *,
+    stack: list[tuple[int, bytes]],
+    depth: int,
+    level: int | None = None,
+) -> bytes:
     """Folds everything on `path` below `depth` into the hash of the subtree there; takes it off `stack`.
 
-    `node` is the hash of the leaf at the end of `path`. It floats up for free to its first left sibling; from
-    there on each level is hashed, with a placeholder where there is no sibling.
+    `node` is the hash at the end of `path`: of the subtree at `level`, or of a leaf, which floats up for free to
+    its first left sibling. From there on each level is hashed, with a placeholder where there is no sibling.
     """
-    if not stack or stack[-1][0] <= depth:
-        return node
-    level = stack[-1][0]
+    if level is None:
+        if not stack or stack[-1][0] <= depth:
+            return node
+        level = stack[-1][0]
     while stack and stack[-1][0] > depth:
         target, left = stack.pop()
         node = sha3_256(seed + left + _lift(seed, path, node, level=level, target=target))

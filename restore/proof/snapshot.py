@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, TypeVar
 
 from restore.ledger.hashes import Domain
-from restore.proof.builder import ChunkTree, NodeRow, TreeBuilder, TreeLeaf, TreeState, build_chunk_tree
+from restore.proof.builder import NodeRow, TreeBuilder, TreeState
+from restore.proof.columns import PreparedChunk, prepare_edge, prepare_tree
+from restore.proof.edge import Edge
 from restore.proof.frontier import Frontier, FrontierState
+from restore.proof.items import StateItems
 
-Part = TypeVar("Part")
 
-
-class SnapshotProver(ABC, Generic[Part]):
+class SnapshotProver(ABC):
     """What is known of a snapshot's tree after the chunks so far."""
 
     @abstractmethod
-    def prepare(self, leaves: Sequence[TreeLeaf]) -> Part:
+    def prepare(self, items: StateItems) -> PreparedChunk:
         """Does all that one chunk allows alone; touches nothing shared.
 
         Raises:
@@ -30,8 +30,9 @@ class SnapshotProver(ABC, Generic[Part]):
         """
 
     @abstractmethod
-    def join(self, part: Part) -> list[NodeRow]:
-        """Adds the next chunk; returns the nodes that are final now, not to be written before `prove`.
+    def join(self, edge: Edge) -> list[NodeRow]:
+        """Adds the next chunk; returns the nodes besides its own that are final now, not to be written before
+        `prove`.
 
         Raises:
             ProofError: the chunk does not begin above the last key.
@@ -54,22 +55,23 @@ class SnapshotProver(ABC, Generic[Part]):
         """What continues exactly from here: the state of this prover's kind, None for the other."""
 
 
-class FrontierProver(SnapshotProver[list[tuple[bytes, bytes]]]):
+class FrontierProver(SnapshotProver):
     """Proves leaves and makes no nodes.
 
     Bounds: 256 hashes.
     """
 
     def __init__(self, domain: Domain, state: FrontierState | None = None) -> None:
+        self._domain = domain
         self._frontier = Frontier(domain, state)
 
-    def prepare(self, leaves: Sequence[TreeLeaf]) -> list[tuple[bytes, bytes]]:
-        """Keeps what a proof needs of each leaf."""
-        return [(leaf.key_hash, leaf.value_hash) for leaf in leaves]
+    def prepare(self, items: StateItems) -> PreparedChunk:
+        """Keeps what a proof needs of the leaves."""
+        return PreparedChunk([], prepare_edge(self._domain, items))
 
-    def join(self, part: list[tuple[bytes, bytes]]) -> list[NodeRow]:
-        """Adds the leaves to the frontier; there are no nodes."""
-        self._frontier.add(part)
+    def join(self, edge: Edge) -> list[NodeRow]:
+        """Adds the chunk to the frontier; there are no nodes."""
+        self._frontier.join(edge)
         return []
 
     def prove(self, right_siblings: Sequence[bytes], *, root: bytes) -> None:
@@ -85,7 +87,7 @@ class FrontierProver(SnapshotProver[list[tuple[bytes, bytes]]]):
         return None, self._frontier.state()
 
 
-class TreeProver(SnapshotProver[ChunkTree]):
+class TreeProver(SnapshotProver):
     """Proves leaves and makes the 16-way nodes of the tree.
 
     Bounds: 64 open nodes, besides the rows of the chunk in hand.
@@ -96,13 +98,13 @@ class TreeProver(SnapshotProver[ChunkTree]):
         self._version = version
         self._builder = TreeBuilder(domain, version, state)
 
-    def prepare(self, leaves: Sequence[TreeLeaf]) -> ChunkTree:
+    def prepare(self, items: StateItems) -> PreparedChunk:
         """Builds all nodes that are final inside the chunk."""
-        return build_chunk_tree(self._domain, self._version, leaves)
+        return prepare_tree(self._domain, self._version, items)
 
-    def join(self, part: ChunkTree) -> list[NodeRow]:
+    def join(self, edge: Edge) -> list[NodeRow]:
         """Joins the chunk's edge."""
-        return self._builder.join(part)
+        return self._builder.join(edge)
 
     def prove(self, right_siblings: Sequence[bytes], *, root: bytes) -> None:
         """Folds the open nodes and the siblings to the root."""

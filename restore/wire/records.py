@@ -5,9 +5,11 @@ Source: spec/backup-format.md section 2. No header, footer, count or checksum; a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from struct import Struct
 
 from restore.errors import FormatError
+from restore.kernel.choice import uses_native
 
 MAX_RECORD_BYTES = 128 << 20
 """128 MiB, the default size of a whole chunk. The network bounds what one transaction may write and emit to
@@ -81,15 +83,74 @@ class RecordCutter:
             FormatError: it ended inside a length or inside a record.
         """
         if self._held:
-            raise FormatError(
-                "file ends inside a record",
-                offset=self.offset,
-                expected=f"{self._wanted} bytes",
-                found=f"{self._held} bytes",
-            )
+            raise _torn(offset=self.offset, expected=self._wanted, found=self._held)
 
 
-def cut_records(data: bytes) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class FramedRecords:
+    """The records of a whole file, still in their frames, which are sound: one buffer, and their number."""
+
+    data: bytes | bytearray | memoryview
+    count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self.data)
+
+    def cut(self) -> list[bytes]:
+        """Each record by itself."""
+        return cut_records(self.data)
+
+
+class RecordScanner:
+    """Looks at the frames of a file while it grows in one buffer.
+
+    Attributes:
+        offset: where whole records end, that is the offset of the next record's length.
+        count: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.count = 0
+
+    def scan(self, data: bytes | bytearray | memoryview) -> None:
+        """Goes on in `data`, the file so far.
+
+        Raises:
+            FormatError: a length beyond MAX_RECORD_BYTES.
+        """
+        if uses_native():
+            from restore.kernel import _native
+
+            self.offset, found = _native.scan_records(data, self.offset)
+            self.count += found
+        size = len(data)
+        while size - self.offset >= LENGTH_BYTES:
+            (length,) = _LENGTH.unpack_from(data, self.offset)
+            if length > MAX_RECORD_BYTES:
+                raise _too_long(length, offset=self.offset)
+            if size - self.offset - LENGTH_BYTES < length:
+                break
+            self.offset += LENGTH_BYTES + length
+            self.count += 1
+
+    def finish(self, data: bytes | bytearray | memoryview) -> FramedRecords:
+        """The file, which is whole now.
+
+        Raises:
+            FormatError: it ended inside a length or inside a record.
+        """
+        if held := len(data) - self.offset:
+            wanted = LENGTH_BYTES
+            if held >= LENGTH_BYTES:
+                wanted += _LENGTH.unpack_from(data, self.offset)[0]
+            raise _torn(offset=self.offset, expected=wanted, found=held)
+        return FramedRecords(data, self.count)
+
+
+def cut_records(data: bytes | bytearray | memoryview) -> list[bytes]:
     """All records of a whole file.
 
     Raises:
@@ -99,6 +160,12 @@ def cut_records(data: bytes) -> list[bytes]:
     records = cutter.feed(data)
     cutter.finish()
     return records
+
+
+def _torn(*, offset: int, expected: int, found: int) -> FormatError:
+    return FormatError(
+        "file ends inside a record", offset=offset, expected=f"{expected} bytes", found=f"{found} bytes"
+    )
 
 
 def _too_long(length: int, *, offset: int) -> FormatError:

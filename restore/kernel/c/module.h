@@ -6,6 +6,7 @@
 
 extern PyMethodDef sha3_methods[];
 extern PyMethodDef state_methods[];
+extern PyMethodDef chunk_methods[];
 extern PyMethodDef table_methods[];
 extern PyMethodDef transaction_methods[];
 
