@@ -1,6 +1,7 @@
-from collections.abc import Buffer
+from collections.abc import Iterable
+from os import PathLike
 
-Hanging = tuple[int, int, bytes, int, bool]
+Buffer = bytes | bytearray | memoryview
 
 def scan_records(data: Buffer, offset: int, /) -> tuple[int, int]:
     """Where whole records from `offset` on end, and how many they are; stops before an impossible length."""
@@ -44,3 +45,6 @@ def write_rows(
     /,
 ) -> int:
     """Writes the same rows to a new table file; its size in bytes."""
+
+def write_table(path: str | bytes | PathLike[str], rows: Iterable[tuple[bytes, bytes]], /) -> int:
+    """Writes rows, in ascending order, to a new table file; its size in bytes."""

@@ -24,8 +24,8 @@ void value_row(struct row *row, const struct columns *columns, size_t index) {
     memcpy(row->key, columns->leaves[index].key, SHA3_BYTES);
     write_u64_be(row->key + SHA3_BYTES, ~columns->version);
     row->key_size = SHA3_BYTES + 8;
-    row->parts[0] = (struct row_part){&LIVE_VALUE, 1};
-    row->parts[1] = (struct row_part){columns->data + span->value, span->end - span->value};
+    row->parts[0] = (struct table_part){&LIVE_VALUE, 1};
+    row->parts[1] = (struct table_part){columns->data + span->value, span->end - span->value};
     row->part_count = 2;
 }
 
@@ -33,10 +33,10 @@ void value_row(struct row *row, const struct columns *columns, size_t index) {
 static void leaf_value(struct row *row, const struct columns *columns, size_t leaf) {
     const struct span *span = &columns->spans[leaf];
     write_u64_le(row->encoded, columns->version);
-    row->parts[0] = (struct row_part){&LEAF_TAG, 1};
-    row->parts[1] = (struct row_part){columns->leaves[leaf].key, sizeof *columns->leaves};
-    row->parts[2] = (struct row_part){columns->data + span->key, span->value - span->key};
-    row->parts[3] = (struct row_part){row->encoded, 8};
+    row->parts[0] = (struct table_part){&LEAF_TAG, 1};
+    row->parts[1] = (struct table_part){columns->leaves[leaf].key, sizeof *columns->leaves};
+    row->parts[2] = (struct table_part){columns->data + span->key, span->value - span->key};
+    row->parts[3] = (struct table_part){row->encoded, 8};
     row->part_count = 4;
 }
 
@@ -62,7 +62,7 @@ static void internal_value(struct row *row, const struct columns *columns, const
     row->encoded[2] = (uint8_t)(existing >> 8);
     row->encoded[3] = (uint8_t)leaves;
     row->encoded[4] = (uint8_t)(leaves >> 8);
-    row->parts[0] = (struct row_part){row->encoded, (size_t)(at - row->encoded)};
+    row->parts[0] = (struct table_part){row->encoded, (size_t)(at - row->encoded)};
     row->part_count = 1;
 }
 

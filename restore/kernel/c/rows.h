@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "columns.h"
+#include "table.h"
 
 /* What rows are made from; see columns.h. `nodes` only for rows of nodes. */
 struct columns {
@@ -20,15 +21,10 @@ struct columns {
 #define INTERNAL_BYTES (1 + 4 + 16 * (9 + SHA3_BYTES + 9))
 
 /* One row. The value is one part after the other; parts may point into `columns`, or into the row itself. */
-struct row_part {
-    const uint8_t *bytes;
-    size_t size;
-};
-
 struct row {
     uint8_t key[NODE_KEY_BYTES];
     size_t key_size;
-    struct row_part parts[4];
+    struct table_part parts[4];
     size_t part_count;
     uint8_t encoded[INTERNAL_BYTES];
 };
