@@ -21,6 +21,7 @@ from restore.ledger.waypoint import Waypoint
 from restore.proof.trust import TrustedHistory
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
 from restore.run import Run
+from restore.wire.records import FramedRecords
 
 PHASE = "epoch endings"
 
@@ -91,18 +92,23 @@ async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold) -
     size = 0
     for chunk in manifest.chunks:
         expected = chunk.last_epoch - chunk.first_epoch + 1
-        records, read = await fetcher.read_records(
-            chunk.ledger_infos, hold, expected=expected, factor=DECODED_FACTOR
+        records = await fetcher.read_records(
+            chunk.ledger_infos, hold, expected=expected, decoded_bytes=decoded_bytes
         )
-        size += read
+        size += records.size
         parsed = await fetcher.workers.run(_parse, chunk, records)
         infos += [(chunk.ledger_infos, signed) for signed in parsed]
     return _Endings(manifest, infos, size, hold)
 
 
-def _parse(chunk: EpochEndingChunk, records: list[bytes]) -> list[SignedLedgerInfo]:
+def decoded_bytes(records: FramedRecords) -> int:
+    """Memory that a chunk takes once it is decoded, besides the file."""
+    return (DECODED_FACTOR - 1) * records.size
+
+
+def _parse(chunk: EpochEndingChunk, records: FramedRecords) -> list[SignedLedgerInfo]:
     with located(file=chunk.ledger_infos):
-        infos = [SignedLedgerInfo.parse(record) for record in records]
+        infos = [SignedLedgerInfo.parse(record) for record in records.cut()]
         for epoch, signed in enumerate(infos, chunk.first_epoch):
             if signed.info.epoch != epoch:
                 raise ManifestError(

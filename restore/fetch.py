@@ -7,7 +7,7 @@ allocated for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,7 +18,7 @@ from restore.flow.slots import Slots
 from restore.flow.threads import Workers
 from restore.limits import Limits
 from restore.storage.base import FileHandle, Storage, read_again_if_damaged, read_file
-from restore.wire.records import RecordCutter
+from restore.wire.records import FramedRecords, RecordScanner
 
 MAX_PROOF_BYTES = 16 << 20
 """A proof file holds at most 256 hashes and one ledger info (about 20 KB on mainnet): far below this."""
@@ -86,18 +86,20 @@ class Fetcher:
             raise
 
     async def read_records(
-        self, handle: FileHandle, hold: Hold, *, expected: int, factor: int
-    ) -> tuple[list[bytes], int]:
-        """Reads and cuts one record file.
+        self,
+        handle: FileHandle,
+        hold: Hold,
+        *,
+        expected: int,
+        decoded_bytes: Callable[[FramedRecords], int],
+    ) -> FramedRecords:
+        """Reads one record file.
 
         Args:
             handle: the file.
             hold: what pays for it.
             expected: how many records it has to have; reading stops at the first one too many.
-            factor: memory of a decoded record over its encoded bytes; charged once the file is here.
-
-        Returns:
-            The records, and the size of the file in bytes.
+            decoded_bytes: memory that decoding them takes besides the file; charged once the file is here.
 
         Raises:
             FormatError: a torn or impossible record, with its offset.
@@ -105,31 +107,29 @@ class Fetcher:
         """
         await hold.descriptor.take(self.storage.descriptors_per_file)
         with located(file=handle):
-            records, size = await read_again_if_damaged(
+            records = await read_again_if_damaged(
                 lambda: self._read_records(handle, hold, expected), file=handle, report=self.slots.report
             )
-            if len(records) != expected:
-                raise _miscounted(expected, len(records))
+            if records.count != expected:
+                raise _miscounted(expected, records.count)
         hold.descriptor.give_back(self.storage.descriptors_per_file)
-        await hold.memory.take(size * (factor - 1))
-        return records, size
+        await hold.memory.take(decoded_bytes(records))
+        return records
 
-    async def _read_records(self, handle: FileHandle, hold: Hold, expected: int) -> tuple[list[bytes], int]:
-        records: list[bytes] = []
-        size = 0
-        cutter = RecordCutter()
+    async def _read_records(self, handle: FileHandle, hold: Hold, expected: int) -> FramedRecords:
+        data = bytearray()
+        scanner = RecordScanner()
         try:
             async with self.storage.open_for_read(handle, payer=hold.memory) as reader:
                 while piece := await reader.read_piece():
-                    size += len(piece)
-                    records += cutter.feed(piece)
-                    if len(records) > expected:
+                    data += piece
+                    scanner.scan(data)
+                    if scanner.count > expected:
                         raise _miscounted(expected, f"more than {expected}")
-                cutter.finish()
+                return scanner.finish(data)
         except CorruptAnswerError:
-            hold.memory.give_back(size)
+            hold.memory.give_back(len(data))
             raise
-        return records, size
 
     async def read_small(self, handle: FileHandle, hold: Hold, *, max_bytes: int = MAX_PROOF_BYTES) -> bytes:
         """Reads one small file whole.

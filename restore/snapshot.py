@@ -9,10 +9,9 @@ Source: spec/backup-format.md 6.2; spec/ledger-hashing.md 5 and 6.9.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 from restore.catalog.entries import StateSnapshotEntry
 from restore.catalog.loading import load_state_snapshot_manifest
@@ -21,24 +20,32 @@ from restore.crypto.digest import sha3_256
 from restore.errors import ManifestError, ProofError, located
 from restore.fetch import Hold
 from restore.flow.stream import OrderedStream
+from restore.kernel.choice import uses_native
 from restore.ledger.hashes import Domain
-from restore.ledger.state import Usage, hash_keys, hash_values, item_usage, split_state_record
-from restore.proof.builder import NodeRow, TreeLeaf, TreeState
+from restore.ledger.state import Usage
+from restore.proof.builder import NodeRow, TreeState
+from restore.proof.columns import PreparedChunk
+from restore.proof.edge import Edge
 from restore.proof.files import parse_range_proof, parse_state_proof
 from restore.proof.frontier import FrontierState
+from restore.proof.items import StateItems, read_items
 from restore.proof.snapshot import FrontierProver, SnapshotProver, TreeProver
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
 from restore.run import Run
 from restore.target.base import SnapshotRows
+from restore.target.staged import StagedChunk
+from restore.wire.records import FramedRecords
 
 RestoreMode: TypeAlias = Literal["default", "kv_only", "tree_only"]
 """What is kept of a snapshot: values and tree, values only, or the tree only. All three are proven alike."""
 
 DECODED_FACTOR = 8
-"""Memory of a decoded chunk over its encoded bytes: 4.7 was measured for items of 500 bytes
+"""Memory of a chunk decoded to objects over its encoded bytes: 4.7 was measured for items of 500 bytes
 (`benchmarks/memory.py`), and smaller items take more."""
 
-Part = TypeVar("Part")
+COLUMN_BYTES = 320
+"""Memory of an item decoded by the kernel besides its encoded bytes, while the tree is built: spans and
+hashes 88, nodes twice 48 for each of 1.4, what is worked with the rest."""
 
 
 NOTHING = Usage(0, 0)
@@ -70,16 +77,26 @@ class FinishedSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk(Generic[Part]):
-    """One chunk as read and decoded: not yet joined to the tree, so not yet proven."""
+class _Chunk:
+    """One chunk as read, decoded and staged: not yet joined to the tree, so not yet proven."""
 
     chunk: StateSnapshotChunk
-    values: list[tuple[bytes, bytes]]
-    part: Part
+    edge: Edge
+    staged: StagedChunk
     usage: Usage
     right_siblings: tuple[bytes, ...]
     size: int
     hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is done with each chunk of one snapshot."""
+
+    run: Run
+    manifest: StateSnapshotManifest
+    prover: SnapshotProver
+    keeps_values: bool
 
 
 Commit: TypeAlias = Callable[[SnapshotPosition], Awaitable[None]]
@@ -111,29 +128,22 @@ async def restore_snapshot(
     """
     with located(version=entry.version):
         manifest = await _load_proven_manifest(run, entry)
+        prover: SnapshotProver = FrontierProver(run.domain, start.frontier)
         if run.target.keeps_data and mode != "kv_only":
-            return await _restore(
-                run, manifest, TreeProver(run.domain, entry.version, start.tree), mode, start, commit
-            )
-        return await _restore(run, manifest, FrontierProver(run.domain, start.frontier), mode, start, commit)
+            prover = TreeProver(run.domain, entry.version, start.tree)
+        work = _Work(run, manifest, prover, keeps_values=run.target.keeps_data and mode != "tree_only")
+        phase = f"state snapshot {entry.version}"
+        return await _restore(work, phase if mode == "default" else f"{phase} ({mode})", start, commit)
 
 
-async def _restore(
-    run: Run,
-    manifest: StateSnapshotManifest,
-    prover: SnapshotProver[Part],
-    mode: RestoreMode,
-    start: SnapshotPosition,
-    commit: Commit,
-) -> FinishedSnapshot:
+async def _restore(work: _Work, phase: str, start: SnapshotPosition, commit: Commit) -> FinishedSnapshot:
+    run, manifest, prover = work.run, work.manifest, work.prover
     workers, version = run.fetcher.workers, manifest.version
-    keeps_values = run.target.keeps_data and mode != "tree_only"
 
-    async def read(chunk: StateSnapshotChunk) -> _Chunk[Part]:
+    async def read(chunk: StateSnapshotChunk) -> _Chunk:
         with run.fetcher.holding() as hold:
-            return await _read_chunk(run, chunk, prover, hold, keeps_values=keeps_values)
+            return await _read_chunk(work, chunk, hold)
 
-    phase = f"state snapshot {version}" if mode == "default" else f"state snapshot {version} ({mode})"
     items = manifest.chunks[-1].last_idx + 1 if manifest.chunks else 0
     run.report(PhaseStarted(phase, "items", items, done=start.usage.items))
     usage = start.usage
@@ -146,7 +156,7 @@ async def _restore(
             nodes = await workers.run(_join, prover, chunk, manifest.root_hash)
             usage += chunk.usage
             await run.target.save_snapshot_rows(
-                SnapshotRows(version, chunk.values, nodes, chunk.chunk.last_key, usage)
+                SnapshotRows(version, chunk.staged, nodes, chunk.chunk.last_key, usage)
             )
             index += 1
             await commit(SnapshotPosition(index, usage, *prover.states()))
@@ -206,55 +216,56 @@ def _verify_root(run: Run, manifest: StateSnapshotManifest, data: bytes) -> None
             )
 
 
-async def _read_chunk(
-    run: Run,
-    chunk: StateSnapshotChunk,
-    prover: SnapshotProver[Part],
-    hold: Hold,
-    *,
-    keeps_values: bool,
-) -> _Chunk[Part]:
-    records, size = await run.fetcher.read_records(
-        chunk.blobs, hold, expected=chunk.last_idx - chunk.first_idx + 1, factor=DECODED_FACTOR
+async def _read_chunk(work: _Work, chunk: StateSnapshotChunk, hold: Hold) -> _Chunk:
+    fetcher = work.run.fetcher
+    records = await fetcher.read_records(
+        chunk.blobs, hold, expected=chunk.last_idx - chunk.first_idx + 1, decoded_bytes=decoded_bytes
     )
-    proof = await run.fetcher.read_small(chunk.proof, hold)
+    proof = await fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         right_siblings = parse_range_proof(proof)
-    values, part, usage = await run.fetcher.workers.run(
-        partial(decode_chunk, run.domain, chunk, records, prover, keeps_values=keeps_values)
-    )
-    return _Chunk(chunk, values, part, usage, right_siblings, size, hold)
+    edge, staged, usage = await fetcher.workers.run(_decode_and_stage, work, chunk, records)
+    size = records.size
+    # Its rows are in table files, or few: nothing of what was read is needed any more.
+    del records
+    hold.memory.give_back(hold.memory.held)
+    return _Chunk(chunk, edge, staged, usage, right_siblings, size, hold)
+
+
+def decoded_bytes(records: FramedRecords) -> int:
+    """Memory that a chunk takes while it is decoded, besides the file."""
+    return COLUMN_BYTES * records.count if uses_native() else (DECODED_FACTOR - 1) * records.size
+
+
+def _decode_and_stage(
+    work: _Work, chunk: StateSnapshotChunk, records: FramedRecords
+) -> tuple[Edge, StagedChunk, Usage]:
+    items, part = decode_chunk(work.run.domain, chunk, records, work.prover)
+    values = items if work.keeps_values else None
+    staged = work.run.target.stage_chunk(work.manifest.version, values, part.nodes)
+    return part.edge, staged, items.usage
 
 
 def decode_chunk(
-    domain: Domain,
-    chunk: StateSnapshotChunk,
-    records: Sequence[bytes],
-    prover: SnapshotProver[Part],
-    *,
-    keeps_values: bool,
-) -> tuple[list[tuple[bytes, bytes]], Part, Usage]:
-    """From records to values by key hash, the chunk's part of the tree, and usage: pure, no shared state."""
+    domain: Domain, chunk: StateSnapshotChunk, records: FramedRecords, prover: SnapshotProver
+) -> tuple[StateItems, PreparedChunk]:
+    """From records to hashed items and the chunk's part of the tree: pure, no shared state."""
     with located(file=chunk.blobs):
-        items = [split_state_record(record) for record in records]
-        keys = hash_keys(domain, [item.key for item in items])
-        for name, wanted, found in (("first", chunk.first_key, keys[0]), ("last", chunk.last_key, keys[-1])):
+        items = read_items(domain, records)
+        for name, wanted, found in (
+            ("first", chunk.first_key, items.leaf(0).key_hash),
+            ("last", chunk.last_key, items.leaf(-1).key_hash),
+        ):
             if wanted != found:
                 raise ManifestError(
                     f"{name} key of the chunk is not the manifest's", expected=wanted, found=found
                 )
-        hashes = hash_values(domain, [item.value for item in items])
-        leaves = [
-            TreeLeaf(key, value, item.key) for key, value, item in zip(keys, hashes, items, strict=True)
-        ]
-        part = prover.prepare(leaves)
-        values = [(key, item.value) for key, item in zip(keys, items, strict=True)] if keeps_values else []
-        return values, part, item_usage(items)
+        return items, prover.prepare(items)
 
 
-def _join(prover: SnapshotProver[Part], chunk: _Chunk[Part], root: bytes) -> list[NodeRow]:
+def _join(prover: SnapshotProver, chunk: _Chunk, root: bytes) -> list[NodeRow]:
     """Joins the chunk to the tree and proves all leaves so far; only then may its rows be written."""
     with located(file=chunk.chunk.blobs):
-        nodes = prover.join(chunk.part)
+        nodes = prover.join(chunk.edge)
         prover.prove(chunk.right_siblings, root=root)
         return nodes

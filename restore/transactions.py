@@ -28,6 +28,7 @@ from restore.proof.transactions import check_transactions
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
 from restore.run import Run
 from restore.target.base import TransactionRows
+from restore.wire.records import FramedRecords
 
 DECODED_FACTOR = 4
 """Memory of decoded transactions over their encoded bytes, for records of 1 KiB (`benchmarks/memory.py`)."""
@@ -224,28 +225,32 @@ async def _load_chunks(
 
 async def _read_chunk(run: Run, chunk: TransactionChunk, hold: Hold, *, last: int) -> _Chunk:
     expected = chunk.last_version - chunk.first_version + 1
-    records, size = await run.fetcher.read_records(
-        chunk.transactions, hold, expected=expected, factor=DECODED_FACTOR
+    records = await run.fetcher.read_records(
+        chunk.transactions, hold, expected=expected, decoded_bytes=decoded_bytes
     )
     data = await run.fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         proof = parse_transaction_proof(data)
-    return await run.fetcher.workers.run(_prove, run, chunk, records, proof, last, size, hold)
+    return await run.fetcher.workers.run(_prove, run, chunk, records, proof, last, hold)
+
+
+def decoded_bytes(records: FramedRecords) -> int:
+    """Memory that a chunk takes while it is decoded, besides the file."""
+    return (DECODED_FACTOR - 1) * records.size
 
 
 def _prove(
     run: Run,
     chunk: TransactionChunk,
-    raw: Sequence[bytes],
+    framed: FramedRecords,
     proof: TransactionProof,
     last: int,
-    size: int,
     hold: Hold,
 ) -> _Chunk:
     """Ties one chunk's records to its ledger info: pure, in any order."""
     with located(file=chunk.transactions):
         records = []
-        for version, record in enumerate(raw, chunk.first_version):
+        for version, record in enumerate(framed.cut(), chunk.first_version):
             with located(version=version):
                 records.append(parse_transaction_record(record, chunk.format))
         leaves = check_transactions(run.domain, records, first_version=chunk.first_version)
@@ -263,4 +268,4 @@ def _prove(
             voucher = Voucher(proof.signed.raw, narrowed)
     kept = last - chunk.first_version + 1
     roots = tuple(reversed(proof.range.left))
-    return _Chunk(chunk, records[:kept], leaves[:kept], roots, voucher, size, hold)
+    return _Chunk(chunk, records[:kept], leaves[:kept], roots, voucher, framed.size, hold)

@@ -19,7 +19,8 @@ from restore.errors import DiskFullError
 from restore.flow.threads import Workers
 from restore.ledger.state import Usage
 from restore.plan import Plan
-from restore.proof.builder import TreeLeaf, TreeState
+from restore.proof.builder import TreeState
+from restore.proof.edge import TreeLeaf
 from restore.proof.frontier import FrontierState
 from restore.proof.ranges import AccumulatorRangeProof
 from restore.report.events import Durable, Event, silent

@@ -14,9 +14,9 @@ def state_columns(
 def tree_columns(
     leaves: bytes, leaf_seed: bytes, internal_seed: bytes, /
 ) -> tuple[bytes, tuple[int, ...], list[tuple[int, int, bytes, int, bool]]] | None:
-    """Nodes, starts by depth, and what hangs: depth, a leaf below, hash, number of leaves, whether it is a leaf.
+    """Nodes, starts by depth, and what hangs; None if the keys do not ascend. At least two leaves.
 
-    None if the keys do not ascend. At least two leaves.
+    What hangs is told by depth, a leaf below, hash, number of leaves, and whether it is a leaf.
     """
 
 def encode_rows(

@@ -26,5 +26,5 @@ class Subtree(NamedTuple):
 
 
 Edge: TypeAlias = list[TreeLeaf | Subtree]
-"""In key order: the first leaf, the finished children of nodes on the paths of the first and the last leaf, the
-last leaf. A chunk of one leaf has only that; and leaves may stand where a subtree of them would."""
+"""In key order: the first leaf, the finished children of nodes on the paths of the first and the last leaf,
+the last leaf. A chunk of one leaf has only that; and leaves may stand where a subtree of them would."""

@@ -178,8 +178,9 @@ def _close(
 ) -> bytes:
     """Folds everything on `path` below `depth` into the hash of the subtree there; takes it off `stack`.
 
-    `node` is the hash at the end of `path`: of the subtree at `level`, or of a leaf, which floats up for free to
-    its first left sibling. From there on each level is hashed, with a placeholder where there is no sibling.
+    `node` is the hash at the end of `path`: of the subtree at `level`, or of a leaf, which floats up for free
+    to its first left sibling. From there on each level is hashed, with a placeholder where there is no
+    sibling.
     """
     if level is None:
         if not stack or stack[-1][0] <= depth:

@@ -1,6 +1,7 @@
 """The items of one state chunk, hashed: in columns where the kernel is used, else as objects.
 
-Both forms say the same. The kernel only ever refuses; what it refuses is given to the Python form, which says why.
+Both forms say the same. The kernel only ever refuses; what it refuses is given to the Python form, which
+says why.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class StateItems(ABC):
     def leaf(self, index: int) -> TreeLeaf:
         """One of them; negative indices count from the end."""
 
+    @abstractmethod
+    def key_hash(self, index: int) -> bytes:
+        """The hash of one key."""
+
 
 class ParsedItems(StateItems):
     """Each item is an object.
@@ -75,6 +80,10 @@ class ParsedItems(StateItems):
         """One of them."""
         return self.leaves[index]
 
+    def key_hash(self, index: int) -> bytes:
+        """The hash of one key."""
+        return self.leaves[index].key_hash
+
 
 class ItemColumns(StateItems):
     """All items are a few columns, for the kernel alone to look into.
@@ -85,7 +94,9 @@ class ItemColumns(StateItems):
         leaves: LEAF_BYTES for each item.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview, spans: bytes, leaves: bytes, usage: Usage) -> None:
+    def __init__(
+        self, data: bytes | bytearray | memoryview, spans: bytes, leaves: bytes, usage: Usage
+    ) -> None:
         self.data = data
         self.spans = spans
         self.leaves = leaves

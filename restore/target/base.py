@@ -2,7 +2,8 @@
 
 Nothing reaches a target that was not proven before. Every `save_*` call returns only when its rows are
 durable (or, for the dry target, at once), is idempotent (the same call again after a crash leaves the same
-rows), and splits its work into shielded steps of at most `STEP_BYTES`, so that a signal is answered in time.
+rows), and splits its work into shielded steps of at most `steps.STEP_BYTES`, so that a signal is answered in
+time.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from restore.ledger.state import Usage
 from restore.ledger.transaction import TransactionRecord
 from restore.proof.accumulator import FrozenNode
 from restore.proof.builder import NodeRow
-
-STEP_BYTES = 64 << 20
-"""Bytes of rows written in one step that cannot be interrupted: well under ten seconds on a slow disk."""
-
+from restore.proof.columns import Nodes
+from restore.proof.items import StateItems
+from restore.target.staged import StagedChunk
 
 MAX_REPLAY_VERSIONS = 800_000
 """A node opens a database only while T - V is at most this: it replays these versions into the tree."""
@@ -31,14 +31,14 @@ class SnapshotRows:
 
     Attributes:
         version: the snapshot's version.
-        values: (key hash, BCS StateValue) in key order; empty where only the tree is wanted.
-        nodes: tree nodes that can no longer change, in any order; empty where only values are wanted.
+        staged: what `stage_chunk` made of the chunk alone.
+        nodes: tree nodes besides that can no longer change, in any order.
         last_key_hash: hash of the chunk's last key.
         usage: items and bytes from the snapshot's first chunk to the end of this one.
     """
 
     version: int
-    values: Sequence[tuple[bytes, bytes]]
+    staged: StagedChunk
     nodes: Sequence[NodeRow]
     last_key_hash: bytes
     usage: Usage
@@ -87,6 +87,16 @@ class Target(ABC):
     @abstractmethod
     async def save_ledger_infos(self, infos: Sequence[SignedLedgerInfo]) -> None:
         """Keeps ledger infos that end their epochs."""
+
+    @abstractmethod
+    def stage_chunk(self, version: int, items: StateItems | None, nodes: Nodes) -> StagedChunk:
+        """Makes the rows of one snapshot chunk, not proven yet, ready to be kept. For a worker thread.
+
+        Args:
+            version: the snapshot's version.
+            items: whose values are wanted; None where only the tree is.
+            nodes: the chunk's own tree nodes; empty where only values are wanted.
+        """
 
     @abstractmethod
     async def save_snapshot_rows(self, rows: SnapshotRows) -> None:

@@ -20,7 +20,6 @@ from restore.proof.accumulator import Accumulator, FrozenNode, frozen_count, fro
 from restore.proof.ranges import AccumulatorRangeProof
 from restore.proof.transactions import check_transactions
 from restore.proof.trust import TrustedHistory
-from restore.target.base import STEP_BYTES
 from restore.target.check_rows import Steps, at_row, compare, damaged, demand, demand_count
 from restore.target.rows import accumulator_rows, transaction_rows
 from restore.target.schema import (
@@ -43,6 +42,7 @@ from restore.target.schema import (
     Table,
     u64,
 )
+from restore.target.steps import STEP_BYTES
 from restore.target.store import RocksStore
 from restore.wire.bcs import Skip
 from restore.wire.layouts import skipper

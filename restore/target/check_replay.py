@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from restore.ledger.hashes import Domain
 from restore.ledger.state import Usage
-from restore.target.base import STEP_BYTES
 from restore.target.check_rows import Steps, at_row, compare, damaged, demand, demand_count
 from restore.target.replay import replay
 from restore.target.schema import SHARDS, STALE_VALUES, STATE_VALUES, VERSION_DATA, WRITE_SET, read_usage, u64
+from restore.target.steps import STEP_BYTES
 from restore.target.store import RocksStore
 
 STEP_VERSIONS = 512

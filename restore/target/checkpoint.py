@@ -16,7 +16,6 @@ from restore.ledger.hashes import Domain
 from restore.ledger.state import hash_keys, hash_values
 from restore.ledger.transaction_info import TransactionInfo
 from restore.ledger.write_set import parse_write_set
-from restore.target.base import STEP_BYTES
 from restore.target.overlay import Change, StateTree
 from restore.target.schema import (
     TRANSACTION_INFO,
@@ -25,6 +24,7 @@ from restore.target.schema import (
     read_usage,
     u64,
 )
+from restore.target.steps import STEP_BYTES
 from restore.target.store import RocksStore
 
 BATCH_KEYS = 4096

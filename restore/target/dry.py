@@ -8,7 +8,10 @@ from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage
 from restore.proof.accumulator import FrozenNode
 from restore.proof.builder import NodeRow
+from restore.proof.columns import Nodes
+from restore.proof.items import StateItems
 from restore.target.base import Outcome, SnapshotRows, Target, TransactionRows
+from restore.target.staged import StagedChunk
 
 
 class DryTarget(Target):
@@ -21,6 +24,10 @@ class DryTarget(Target):
 
     async def save_ledger_infos(self, infos: Sequence[SignedLedgerInfo]) -> None:
         """Drops the ledger infos."""
+
+    def stage_chunk(self, version: int, items: StateItems | None, nodes: Nodes) -> StagedChunk:  # noqa: ARG002
+        """Makes nothing."""
+        return StagedChunk()
 
     async def save_snapshot_rows(self, rows: SnapshotRows) -> None:
         """Drops the rows."""

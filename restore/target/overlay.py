@@ -19,7 +19,8 @@ from typing import NamedTuple
 from restore.crypto.digest import sha3_256_many
 from restore.errors import DamagedTargetError
 from restore.ledger.hashes import SPARSE_PLACEHOLDER, Domain
-from restore.proof.builder import NIBBLES, TreeLeaf
+from restore.proof.builder import NIBBLES
+from restore.proof.edge import TreeLeaf
 from restore.proof.jellyfish import (
     NULL_NODE,
     Child,

@@ -10,10 +10,9 @@ Order of writes: spec/aptosdb-schema.md section 3.2.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Self, TypeVarTuple
 
 from restore.errors import DamagedTargetError
 from restore.flow.threads import Workers
@@ -23,18 +22,19 @@ from restore.ledger.state import Usage
 from restore.ledger.transaction import TransactionRecord
 from restore.proof.accumulator import FrozenNode, frozen_count
 from restore.proof.builder import NodeRow
+from restore.proof.columns import Nodes
+from restore.proof.items import StateItems
 from restore.proof.jellyfish import node_key
 from restore.report.events import Durable, Report
-from restore.target.base import STEP_BYTES, Outcome, SnapshotRows, Target, TransactionRows
+from restore.target.base import Outcome, SnapshotRows, Target, TransactionRows
 from restore.target.checkpoint import recompute
+from restore.target.chunk_rows import node_groups, value_groups
 from restore.target.progress import Progress, final_rows, progress_key, progress_table, snapshot_value
 from restore.target.replay import Replayed, replay
 from restore.target.rows import (
     Rows,
     accumulator_rows,
     ledger_info_rows,
-    node_rows,
-    snapshot_value_rows,
     transaction_rows,
 )
 from restore.target.schema import (
@@ -46,29 +46,23 @@ from restore.target.schema import (
     KV_SHARDS,
     LEDGER_METADATA,
     MERKLE_METADATA,
-    SHARDS,
-    STATE_VALUES,
     TRANSACTION_ACCUMULATOR,
     TRANSACTION_DB,
     TRANSACTION_INFO_DB,
-    TREE_NODES,
     TREE_ROOTS,
     VERSION_DATA,
     WRITE_SET_DB,
     KeyValue,
     Table,
     read_usage,
-    shard_of,
     u64,
     usage_value,
 )
+from restore.target.staged import StagedChunk, StagedTable, merged
+from restore.target.steps import ROW_BYTES, slices
 from restore.target.store import RocksStore
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-ROW_BYTES = 128
-"""What a row costs besides its value, roughly: its key, and its share of batch and index."""
 
 INDEX_ROWS, EVENT_ROWS = 10, 5
 """Rows that a transaction has at most besides its events and writes, and each of its events."""
@@ -122,27 +116,38 @@ class RocksTarget(Target):
 
     async def save_ledger_infos(self, infos: Sequence[SignedLedgerInfo]) -> None:
         """Keeps ledger infos that end their epochs. Steps: "ledger infos"."""
-        for part in _slices(infos, lambda signed: len(signed.raw) + 2 * ROW_BYTES):
+        for part in slices(infos, lambda signed: len(signed.raw) + 2 * ROW_BYTES):
             await self._step("ledger infos", self._write, LEDGER_METADATA, ledger_info_rows(part))
+
+    def stage_chunk(self, version: int, items: StateItems | None, nodes: Nodes) -> StagedChunk:
+        """Writes table files of the chunk's rows beside the database."""
+        values = () if items is None else value_groups(version, items)
+        return StagedChunk(
+            tuple(self._store.stage(table, groups) for table, groups in values),
+            tuple(self._store.stage(table, groups) for table, groups in node_groups(version, nodes)),
+        )
 
     async def save_snapshot_rows(self, rows: SnapshotRows) -> None:
         """Keeps one chunk.
 
         Steps: "snapshot values" per shard, "snapshot progress", "snapshot nodes" per shard.
         """
-        for shard, values in _by_shard(rows.values):
-            for part in _slices(values, lambda item: len(item[1]) + ROW_BYTES):
-                await self._step("snapshot values", self._save_values, rows.version, shard, part)
-        if rows.values:
+        for staged in rows.staged.values:
+            await self._step("snapshot values", self._store.move_in, staged)
+        if rows.staged.values:
             key = progress_key(Progress.STATE_SNAPSHOT_KV_RESTORE, rows.version)
             value = snapshot_value(rows.last_key_hash, rows.usage)
             row = {progress_table(KV_METADATA): [(key, value)]}
             await self._step("snapshot progress", self._write, KV_METADATA, row)
-        await self._save_nodes(rows.version, rows.nodes)
+        joined = await self._workers.run(self._stage_nodes, rows.version, rows.nodes)
+        for staged in merged(rows.staged.nodes, joined):
+            await self._step("snapshot nodes", self._store.move_in, staged)
 
     async def finish_snapshot(self, version: int, usage: Usage, *, nodes: Sequence[NodeRow]) -> None:
         """Ends a snapshot. Steps: "snapshot nodes" per shard, "snapshot root", "snapshot usage"."""
-        await self._save_nodes(version, [node for node in nodes if node.path])
+        rest = await self._workers.run(self._stage_nodes, version, [node for node in nodes if node.path])
+        for staged in rest:
+            await self._step("snapshot nodes", self._store.move_in, staged)
         root = [(node_key(version, node.path), node.node) for node in nodes if not node.path]
         if root:
             await self._step("snapshot root", self._write, MERKLE_METADATA, {TREE_ROOTS: root})
@@ -174,14 +179,14 @@ class RocksTarget(Target):
         cut = replay_from - rows.first_version
         version, usage = rows.first_version, None
         for records in (rows.records[:cut], rows.records[cut:]):
-            for part in _slices(records, _record_size):
+            for part in slices(records, _record_size):
                 ledger = await self._workers.run(transaction_rows, self._domain, version, part)
                 if version >= replay_from:
                     usage = await self._replay(version, part, ledger)
                 for instance, name in TRANSACTION_STEPS:
                     await self._step(name, self._write, instance, _of_instance(ledger, instance))
                 version += len(part)
-        for nodes in _slices(rows.nodes, lambda _: ROW_BYTES):
+        for nodes in slices(rows.nodes, lambda _: ROW_BYTES):
             await self._step("transaction accumulator", self._save_accumulator, nodes)
         return usage
 
@@ -227,19 +232,8 @@ class RocksTarget(Target):
     def _write(self, instance: str, rows: Mapping[Table, Sequence[KeyValue]]) -> None:
         self._store.write(instance, rows)
 
-    def _save_values(self, version: int, shard: int, values: Sequence[tuple[bytes, bytes]]) -> None:
-        self._store.load(STATE_VALUES[shard], [snapshot_value_rows(version, values)])
-
-    async def _save_nodes(self, version: int, nodes: Sequence[NodeRow]) -> None:
-        shards: list[list[NodeRow]] = [[] for _ in range(SHARDS)]
-        for node in nodes:
-            shards[int(node.path[0], 16)].append(node)
-        for shard, rows in enumerate(shards):
-            for part in _slices(rows, lambda node: len(node.node) + ROW_BYTES):
-                await self._step("snapshot nodes", self._load_nodes, version, shard, part)
-
-    def _load_nodes(self, version: int, shard: int, nodes: Sequence[NodeRow]) -> None:
-        self._store.load(TREE_NODES[shard], node_rows(version, nodes))
+    def _stage_nodes(self, version: int, nodes: Sequence[NodeRow]) -> list[StagedTable]:
+        return [self._store.stage(table, groups) for table, groups in node_groups(version, list(nodes))]
 
     def _save_frozen_subtrees(self, nodes: Sequence[FrozenNode]) -> None:
         rows = accumulator_rows(nodes)
@@ -296,29 +290,6 @@ class RocksTarget(Target):
             raise DamagedTargetError(
                 "state tree has no root", file=str(TREE_ROOTS), version=outcome.snapshot_version
             )
-
-
-def _slices(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]]:
-    """Cuts `items` so that each part has at most STEP_BYTES, or one item."""
-    start = total = 0
-    for index, item in enumerate(items):
-        added = size(item)
-        if total + added > STEP_BYTES and index > start:
-            yield items[start:index]
-            start, total = index, 0
-        total += added
-    if start < len(items):
-        yield items[start:]
-
-
-def _by_shard(values: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[int, Sequence[tuple[bytes, bytes]]]]:
-    """Cuts values, in key order, by the shard of their key hashes."""
-    start = 0
-    while start < len(values):
-        shard = shard_of(values[start][0])
-        stop = bisect_right(values, shard, lo=start, key=lambda item: shard_of(item[0]))
-        yield shard, values[start:stop]
-        start = stop
 
 
 def _record_size(record: TransactionRecord) -> int:

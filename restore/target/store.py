@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,10 +12,12 @@ from typing import Self
 from cache.atomic import make_directory_durably, write_durably
 from restore.errors import RestoreError
 from restore.limits import NEEDED_DESCRIPTORS, WANTED_DESCRIPTORS, claim_descriptors
+from restore.target.chunk_rows import RowGroup
 from restore.target.failures import local_failures
 from restore.target.instance import Instance, Mode, Resources
 from restore.target.mark import CREATED_FILE, SIDE_FOLDER
 from restore.target.schema import INSTANCES, KeyValue, Table
+from restore.target.staged import StagedTable
 
 TABLES_FOLDER = "tables"
 SCRATCH_FOLDER = "scratch"
@@ -27,9 +30,9 @@ TABLE_ROWS = 1024
 class RocksStore:
     """The open instances of a target; made by `open`.
 
-    The methods block, and one thread at a time may call them.
+    The methods block, and one thread at a time may call them, `stage` apart.
 
-    Bounds: those of `Resources`, and the table files of one `load` on disk.
+    Bounds: those of `Resources`, and on disk the table files that were not moved in yet.
     """
 
     def __init__(self, root: Path, instances: Mapping[str, Instance], resources: Resources) -> None:
@@ -37,6 +40,8 @@ class RocksStore:
         self._side = root / SIDE_FOLDER
         self._instances = dict(instances)
         self._resources = resources
+        self._numbers = itertools.count()  # of table files; one step of it is atomic
+        self._files: set[Path] = set()  # not moved in yet
 
     @classmethod
     def open(cls, root: Path, *, read_only: bool = False) -> Self:
@@ -78,11 +83,13 @@ class RocksStore:
         """
         self._instances[instance].write({table.family: pairs for table, pairs in rows.items()})
 
-    def load(self, table: Table, groups: Sequence[Sequence[KeyValue]]) -> None:
-        """Writes sorted rows without passing them through a write-ahead log; durable on return, in any order.
+    def stage(self, table: Table, groups: Sequence[RowGroup]) -> StagedTable:
+        """Writes sorted rows to table files that `move_in` takes; few rows are kept in memory instead.
+
+        Other threads may do the same at the same time.
 
         Args:
-            table: where they go.
+            table: where they are to go.
             groups: rows in strictly ascending order each, of ranges that overlap neither each other nor what
                 the table holds, unless it is the same rows again: so the files land at the bottom level, and
                 nothing is left to compact.
@@ -90,15 +97,33 @@ class RocksStore:
         Raises:
             DiskFullError: there is no room.
         """
-        instance = self._instances[table.instance]
-        instance.write({table.family: [row for rows in groups if len(rows) < TABLE_ROWS for row in rows]})
+        rows: list[KeyValue] = []
         files: list[Path] = []
-        for number, rows in enumerate(groups):
-            if len(rows) >= TABLE_ROWS:
-                files.append(self._side / TABLES_FOLDER / f"{number}.sst")
-                instance.build_table(files[-1], rows)
-        if files:
-            instance.ingest(table.family, files)
+        for group in groups:
+            if len(group) < TABLE_ROWS:
+                rows += group if isinstance(group, list) else group.pairs()
+                continue
+            file = self._side / TABLES_FOLDER / f"{next(self._numbers)}.sst"
+            self._files.add(file)
+            if isinstance(group, list):
+                self._instances[table.instance].build_table(file, group)
+            else:
+                with local_failures(file):
+                    group.write(file)
+            files.append(file)
+        return StagedTable(table, rows, tuple(files))
+
+    def move_in(self, staged: StagedTable) -> None:
+        """Keeps staged rows, past any write-ahead log where they are many; durable on return, in any order.
+
+        Raises:
+            DiskFullError: there is no room.
+        """
+        instance = self._instances[staged.table.instance]
+        instance.write({staged.table.family: staged.rows})
+        if staged.files:
+            instance.ingest(staged.table.family, staged.files)
+            self._files.difference_update(staged.files)
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value of `key`."""
@@ -129,10 +154,20 @@ class RocksStore:
         self._instances[instance].flush()
 
     def close(self) -> None:
-        """Flushes and closes all instances; idempotent. Every instance is closed, whichever fails."""
+        """Flushes and closes all instances; idempotent. Every instance is closed, whichever fails.
+
+        Staged rows that were not moved in are dropped.
+        """
         with ExitStack() as closing:
+            closing.callback(self._drop_staged)
             for instance in self._instances.values():
                 closing.callback(instance.close)
+
+    def _drop_staged(self) -> None:
+        while self._files:
+            file = self._files.pop()
+            with local_failures(file):
+                file.unlink(missing_ok=True)
 
 
 class Scratch:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from hypothesis import strategies
 
-from restore.proof.builder import TreeLeaf
+from restore.proof.builder import ChunkTree, NodeRow, TreeBuilder
+from restore.proof.edge import TreeLeaf
 
 PLACEHOLDER = b"SPARSE_MERKLE_PLACEHOLDER_HASH" + bytes(2)
 
@@ -131,3 +132,8 @@ def chunked_leaves(draw: strategies.DrawFn) -> list[list[TreeLeaf]]:
             chunks.append([])
         chunks[-1].append(leaf)
     return chunks
+
+
+def joined(builder: TreeBuilder, part: ChunkTree) -> list[NodeRow]:
+    """Joins a chunk; all rows that are final then, its own included."""
+    return builder.join(part.edge) + part.rows

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from restore.errors import ProofError
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER
 from restore.ledger.state import hash_keys, hash_values
-from restore.proof.builder import NodeRow, TreeBuilder, TreeLeaf, TreeState, build_chunk_tree
+from restore.proof.builder import NodeRow, TreeBuilder, TreeState, build_chunk_tree
+from restore.proof.edge import TreeLeaf
 from restore.proof.frontier import Frontier
 from restore.proof.jellyfish import NULL_NODE, InternalNode, decode_node, leaf_hash, node_key
 from tests.proof.naive import LEAVES, NaiveTree, chunked_leaves, leaf_of, sha3
@@ -30,7 +31,7 @@ properties = settings(max_examples=100, deadline=None, derandomize=True)
 def build(chunks: Sequence[Sequence[TreeLeaf]]) -> tuple[bytes, list[list[NodeRow]]]:
     """The root, and the rows of each join and of the end."""
     builder = TreeBuilder(APTOS, VERSION)
-    batches = [builder.join(build_chunk_tree(APTOS, VERSION, chunk)) for chunk in chunks]
+    batches = [joined(builder, build_chunk_tree(APTOS, VERSION, chunk)) for chunk in chunks]
     root, rest = builder.finish()
     return root, [*batches, rest]
 
@@ -68,7 +69,7 @@ def test_every_chunk_is_proven_by_the_builder_and_the_frontier(chunks: Chunks) -
     builder, frontier = TreeBuilder(APTOS, VERSION), Frontier(APTOS)
     for chunk in chunks:
         right = naive.right_siblings(chunk[-1].key_hash)
-        builder.join(build_chunk_tree(APTOS, VERSION, chunk))
+        joined(builder, build_chunk_tree(APTOS, VERSION, chunk))
         builder.prove(right, root=naive.root())
         frontier.add(pairs(chunk))
         frontier.prove(right, root=naive.root())
@@ -83,7 +84,7 @@ def test_a_saved_state_continues_exactly(chunks: Chunks) -> None:
     for chunk, rows in zip(chunks, batches[:-1], strict=True):
         builder = TreeBuilder(APTOS, VERSION, state)
         assert builder.state() == state
-        assert builder.join(build_chunk_tree(APTOS, VERSION, chunk)) == rows
+        assert joined(builder, build_chunk_tree(APTOS, VERSION, chunk)) == rows
         state = msgspec.json.decode(msgspec.json.encode(builder.state()), type=TreeState)
     assert TreeBuilder(APTOS, VERSION, state).finish() == (root, batches[-1])
 
@@ -95,7 +96,7 @@ def test_any_other_siblings_are_refused(chunks: Chunks, data: st.DataObject) -> 
     taken = data.draw(st.integers(1, len(chunks)))
     builder, frontier = TreeBuilder(APTOS, VERSION), Frontier(APTOS)
     for chunk in chunks[:taken]:
-        builder.join(build_chunk_tree(APTOS, VERSION, chunk))
+        joined(builder, build_chunk_tree(APTOS, VERSION, chunk))
         frontier.add(pairs(chunk))
     right = naive.right_siblings(chunks[taken - 1][-1].key_hash)
     other = data.draw(changed(right))
@@ -152,7 +153,7 @@ def test_a_missing_a_foreign_or_a_changed_record_is_refused(
         else:
             del other[index]
     builder, frontier = TreeBuilder(APTOS, VERSION), Frontier(APTOS)
-    builder.join(build_chunk_tree(APTOS, VERSION, other))
+    joined(builder, build_chunk_tree(APTOS, VERSION, other))
     frontier.add(pairs(other))
     for prover in (builder, frontier):
         with pytest.raises(ProofError, match=r"another root|another number"):
@@ -184,9 +185,9 @@ def test_chunks_that_do_not_ascend_are_refused(order: list[int]) -> None:
     builder = TreeBuilder(APTOS, VERSION)
     *fine, wrong = order
     for index in fine:
-        builder.join(parts[index])
+        joined(builder, parts[index])
     with pytest.raises(ProofError, match="increasing"):
-        builder.join(parts[wrong])
+        joined(builder, parts[wrong])
 
 
 def test_a_skipped_chunk_is_refused() -> None:
@@ -194,7 +195,7 @@ def test_a_skipped_chunk_is_refused() -> None:
     naive = NaiveTree(VERSION, leaves)
     builder = TreeBuilder(APTOS, VERSION)
     for start in (0, 20):
-        builder.join(build_chunk_tree(APTOS, VERSION, leaves[start : start + 10]))
+        joined(builder, build_chunk_tree(APTOS, VERSION, leaves[start : start + 10]))
     with pytest.raises(ProofError, match="another root"):
         builder.prove(naive.right_siblings(leaves[-1].key_hash), root=naive.root())
 
@@ -213,7 +214,7 @@ def test_an_empty_tree_is_the_null_node() -> None:
 def test_finishing_again_gives_the_root_again() -> None:
     leaves = some_leaves(10)
     builder = TreeBuilder(APTOS, VERSION)
-    builder.join(build_chunk_tree(APTOS, VERSION, leaves))
+    joined(builder, build_chunk_tree(APTOS, VERSION, leaves))
     root, rest = builder.finish()
     assert builder.finish() == (root, rest[-1:])
 
@@ -258,7 +259,7 @@ def test_the_tree_of_three_raw_keys_is_that_of_the_schema() -> None:
     values = [bytes((0, 4)) + bytes((number,)) * 4 for number in (1, 2, 3)]
     leaves = sorted(map(TreeLeaf, hash_keys(APTOS, keys), hash_values(APTOS, values), keys))
     builder = TreeBuilder(APTOS, 5)
-    rows = builder.join(build_chunk_tree(APTOS, 5, leaves))
+    rows = joined(builder, build_chunk_tree(APTOS, 5, leaves))
     root, rest = builder.finish()
     assert root.hex() == "fba8eec85925a35233a59c61c7f9f571036331888f0f8ccd73759a426a9795e5"
     stored = {node_key(5, path).hex(): node.hex() for path, node in rows + rest}

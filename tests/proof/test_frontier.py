@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from restore.errors import ProofError
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER, Domain
-from restore.proof.builder import TreeLeaf
+from restore.proof.edge import TreeLeaf
 from restore.proof.frontier import Frontier, FrontierState
 from restore.proof.jellyfish import leaf_hash
 from tests.proof.naive import NaiveTree, chunked_leaves, leaf_of, sha3

@@ -15,7 +15,8 @@ from restore.errors import ProofError
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER
 from restore.ledger.state import hash_keys, hash_values, split_state_record
 from restore.ledger.write_set import parse_write_set
-from restore.proof.builder import TreeBuilder, TreeLeaf, build_chunk_tree
+from restore.proof.builder import TreeBuilder, build_chunk_tree
+from restore.proof.edge import TreeLeaf
 from restore.proof.files import parse_range_proof, parse_state_proof
 from restore.proof.frontier import Frontier, FrontierState
 from restore.proof.jellyfish import (
@@ -60,7 +61,7 @@ def test_chunks_of_a_genesis_state_are_proven_as_published(shared: Path, network
         part = leaves[chunk["first_idx"] : chunk["last_idx"] + 1]
         right = parse_range_proof(bytes.fromhex(chunk["sparse_merkle_range_proof_bcs"]))
         assert [sibling.hex() for sibling in right] == chunk["right_siblings_bottom_to_root"]
-        rows += len(builder.join(build_chunk_tree(APTOS, 0, part)))
+        rows += len(joined(builder, build_chunk_tree(APTOS, 0, part)))
         frontier.add((key, value) for key, value, _ in part)
         builder.prove(right, root=root)
         frontier.prove(right, root=root)
@@ -104,7 +105,7 @@ def test_the_genesis_backup_is_proven_chunk_by_chunk_and_its_tree_is_whole(share
         assert leaves[0].key_hash.hex() == chunk["first_key"]
         assert leaves[-1].key_hash.hex() == chunk["last_key"]
         right = parse_range_proof((backup / chunk["proof"]).read_bytes())
-        rows |= builder.join(build_chunk_tree(APTOS, 0, leaves))
+        rows |= joined(builder, build_chunk_tree(APTOS, 0, leaves))
         builder.prove(right, root=root)
         frontier.add((key, value) for key, value, _ in leaves)
         frontier.prove(right, root=root)
@@ -154,5 +155,5 @@ def test_genesis_blobs_give_the_published_state_roots(shared: Path, network: str
     builder = TreeBuilder(APTOS, 0)
     cuts = [0, 1, len(leaves) // 3, len(leaves) // 2, len(leaves)]
     for start, stop in pairwise(cuts):
-        builder.join(build_chunk_tree(APTOS, 0, leaves[start:stop]))
+        joined(builder, build_chunk_tree(APTOS, 0, leaves[start:stop]))
     assert builder.finish()[0].hex() == vectors["state_root"]

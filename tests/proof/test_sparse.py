@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from restore.errors import FormatError, ProofError
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER
-from restore.proof.builder import TreeLeaf
+from restore.proof.edge import TreeLeaf
 from restore.proof.jellyfish import leaf_hash
 from restore.proof.sparse import SparseMerkleProof
 from restore.wire.bcs import Reader

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER
-from restore.proof.builder import TreeLeaf
+from restore.proof.edge import TreeLeaf
 from restore.sample.tree import BUCKETS, StateTree, right_siblings
 from tests.proof.naive import LEAF_SEED, NaiveTree, sha3
 

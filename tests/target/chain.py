@@ -20,7 +20,9 @@ from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage, hash_keys, hash_values, key_size, value_size
 from restore.ledger.transaction import TransactionRecord, parse_transaction_record
 from restore.proof.accumulator import Accumulator, frozen_subtrees
-from restore.proof.builder import NodeRow, TreeBuilder, TreeLeaf, build_chunk_tree
+from restore.proof.builder import NodeRow, TreeBuilder, build_chunk_tree
+from restore.proof.edge import TreeLeaf
+from restore.proof.items import ParsedItems
 from restore.proof.ranges import AccumulatorRangeProof
 from restore.report.events import Event, Report, silent
 from restore.report.result import Result
@@ -233,18 +235,20 @@ async def open_rocks(root: Path, report: Report = silent) -> Any:
             await target.close()
 
 
-def snapshot_rows(chain: TinyChain, version: int, *, values: bool, nodes: bool) -> Iterator[SnapshotRows]:
+def snapshot_rows(
+    target: RocksTarget, chain: TinyChain, version: int, *, values: bool, nodes: bool
+) -> Iterator[SnapshotRows]:
     """The chunks of a snapshot; the rows of the tree's end come from `last_nodes`."""
     state, leaves = chain.states[version], chain.leaves(version)
-    stored = sorted(zip(hash_keys(APTOS, list(state)), state.values(), strict=True))
     builder = TreeBuilder(APTOS, version)
     for start in range(0, len(leaves), CHUNK_ITEMS):
         stop = start + CHUNK_ITEMS
-        rows = builder.join(build_chunk_tree(APTOS, version, leaves[start:stop]))
+        rows = joined(builder, build_chunk_tree(APTOS, version, leaves[start:stop]))
+        items = ParsedItems(APTOS, [StateItem(leaf.state_key, state[leaf.state_key]) for leaf in leaves[start:stop]])
         part = {leaf.state_key: state[leaf.state_key] for leaf in leaves[:stop]}
         yield SnapshotRows(
             version,
-            stored[start:stop] if values else [],
+            target.stage_chunk(version, items if values else None, []),
             rows if nodes else [],
             leaves[start:stop][-1].key_hash,
             usage_of(part),
@@ -255,7 +259,7 @@ def last_nodes(chain: TinyChain, version: int) -> list[NodeRow]:
     """What finishing a snapshot's tree gives, the root last."""
     builder, leaves = TreeBuilder(APTOS, version), chain.leaves(version)
     for start in range(0, len(leaves), CHUNK_ITEMS):
-        builder.join(build_chunk_tree(APTOS, version, leaves[start : start + CHUNK_ITEMS]))
+        joined(builder, build_chunk_tree(APTOS, version, leaves[start : start + CHUNK_ITEMS]))
     return builder.finish()[1]
 
 
@@ -263,7 +267,7 @@ async def save_snapshot(
     target: RocksTarget, chain: TinyChain, version: int, *, values: bool = True, nodes: bool = True
 ) -> None:
     """Takes a whole snapshot in."""
-    for rows in snapshot_rows(chain, version, values=values, nodes=nodes):
+    for rows in snapshot_rows(target, chain, version, values=values, nodes=nodes):
         await target.save_snapshot_rows(rows)
     rest = last_nodes(chain, version) if nodes else []
     await target.finish_snapshot(version, chain.usage(version), nodes=rest)

@@ -23,7 +23,8 @@ from restore.errors import (
     LockedError,
     ResourceError,
 )
-from restore.proof.builder import ClosedChild, TreeLeaf, TreeState
+from restore.proof.builder import ClosedChild, TreeState
+from restore.proof.edge import TreeLeaf
 from restore.proof.frontier import FrontierState
 from restore.report.result import Result
 from restore.target.mark import (

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from restore.errors import DamagedTargetError
 from restore.ledger.hashes import APTOS, SPARSE_PLACEHOLDER
-from restore.proof.builder import NodeRow, TreeLeaf
+from restore.proof.builder import NodeRow
+from restore.proof.edge import TreeLeaf
 from restore.proof.jellyfish import node_key
 from restore.target.overlay import Change, StateTree
 from restore.target.rows import node_rows

@@ -219,7 +219,7 @@ async def test_the_steps_come_in_the_order_of_a_crash_safe_restore(database: Pat
 async def test_small_steps_lead_to_the_same_rows(
     database: Path, chain: TinyChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rocks, "STEP_BYTES", 1000)
+    monkeypatch.setattr(steps, "STEP_BYTES", 1000)
     log = Log()
     await restore_chain(database, chain, WANTED["K below V"], log)
     assert dump(database) == expected_rows(chain, WANTED["K below V"])
@@ -400,11 +400,12 @@ async def test_a_tree_of_one_leaf_and_an_empty_one_are_their_roots(database: Pat
 
 async def test_a_large_chunk_goes_through_table_files_to_the_bottom(database: Path) -> None:
     count = 20 * TABLE_ROWS
-    values = sorted((sha3_256(u64(number)), b"\x00\x01v") for number in range(count))
-    nodes = [NodeRow(key.hex()[:5], b"\x03") for key, _ in values]
+    items = ParsedItems(APTOS, items_in_order(count))
+    nodes = [NodeRow(leaf.key_hash.hex()[:5], b"\x03") for leaf in items.leaves]
     nodes = list({node.path: node for node in nodes}.values())
-    rows = SnapshotRows(9, values, nodes, values[-1][0], Usage(count, 1))
     async with open_rocks(database) as target:
+        staged = target.stage_chunk(9, items, nodes)
+        rows = SnapshotRows(9, staged, [], items.leaf(-1).key_hash, Usage(count, 1))
         await target.save_snapshot_rows(rows)
         levels = {
             file["level"]
