@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from restore.report.events import Stage
+from restore.report.figures import show_count
 
 CPU_STAGES: tuple[Stage, ...] = ("unpack", "decode", "tables", "prove")
 """Done in worker threads."""
@@ -68,10 +69,10 @@ def bottleneck(load: Load, *, source: str) -> str:
     if ordered >= FULL and (load.waiting >= BACKLOG or not cpus_are_full):
         return _name_ordered(load.busy)
     if cpus_are_full:
-        return f"CPU ({_shares(load.busy, cpu, most=load.cores)} of {_cores(load.cores)})"
+        return f"CPU ({_shares(load.busy, cpu, most=load.cores)} of {show_count(load.cores, 'cores')})"
     budget, working = load.busy["budget"], cpu - load.busy["prove"]
-    # What is still on its way has told nothing of it yet; so it is what is left of all that run.
-    fetching = load.running - budget - working
+    # What is still on its way has told nothing of it yet: it is what is left of all that run.
+    fetching = max(load.busy["fetch"], load.running - budget - working)
     if budget >= max(fetching, working):
         return "--memory-budget"
     return source if fetching >= working else "--concurrent-downloads"
@@ -88,7 +89,3 @@ def _shares(busy: Mapping[Stage, float], cpu: float, *, most: int) -> str:
     scale = min(1.0, most / cpu)  # more threads than cores take turns, and count that too
     stages = sorted(CPU_STAGES, key=lambda stage: busy[stage], reverse=True)
     return " + ".join(f"{stage} {scale * busy[stage]:.1f}" for stage in stages if busy[stage] >= SHOWN * cpu)
-
-
-def _cores(number: int) -> str:
-    return f"{number} core{'s' if number > 1 else ''}"

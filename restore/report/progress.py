@@ -1,7 +1,7 @@
 """Shows events to the operator: rows with bars on a terminal, elsewhere a line every few seconds.
 
-Both forms print the same figures, made by `Meter`, `Link` and `Stages`; a phase in which nothing was
-to do ends without a line.
+Both forms print the same figures, made by `Meter`, `Link` and `Stages`; a phase in which nothing was to
+do ends without a line.
 Whatever happens to the stream, the run goes on: a restore of hours must not end because the reader of its
 progress went away.
 """

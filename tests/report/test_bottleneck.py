@@ -31,6 +31,10 @@ def test_what_is_on_its_way_counts_before_it_has_come() -> None:
     assert limit_of({"fetch": 0.0, "decode": 0.3}) == "the link"
 
 
+def test_what_has_come_counts_where_nobody_tells_how_many_run() -> None:
+    assert limit_of({"fetch": 1.5, "decode": 0.3}, running=0.0) == "the link"
+
+
 def test_one_late_chunk_that_all_others_wait_for_waits_for_the_link() -> None:
     assert (
         limit_of({"fetch": 0.9, "decode": 0.1, "save": 0.2, "turn": 3.0}, running=1.0, waiting=3.0)
