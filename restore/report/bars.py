@@ -18,6 +18,7 @@ from restore.report.figures import ALL
 from restore.report.link import Link
 from restore.report.meter import Meter
 from restore.report.progress import Clock
+from restore.report.stages import Stages
 
 EDGE = 4
 """Columns left free at the right: the terminal echoes `^C` there, and rows that wrap cannot be redrawn."""
@@ -27,14 +28,15 @@ _LAYOUTS = ((20, ALL), (20, 3), (10, 3), (10, 2), (10, 1), (0, 1), (0, 0))
 
 
 class Bars:
-    """One row for each phase under way, and one for the transfers, if there are any.
+    """One row for each phase under way; where known, one for the transfers and one for the limit.
 
     Figures are made anew at each drawing, so that a stall shows.
     """
 
-    def __init__(self, stream: TextIO, link: Link, *, clock: Clock) -> None:
+    def __init__(self, stream: TextIO, link: Link, stages: Stages, *, clock: Clock) -> None:
         self._console = Console(file=stream)
         self._link = link
+        self._stages = stages
         self._clock = clock
         self._meters: dict[str, Meter] = {}
         self._live: Live | None = None
@@ -102,6 +104,8 @@ class Bars:
         rows = [progress_row(meter, now=now, columns=columns, bar=bar) for meter in meters]
         if self._link.has_moved:
             rows.append(link_row(self._link, now=now, columns=columns))
+        if limit := self._stages.limit(now):
+            rows.append(limit[: max(0, columns)])
         return Text("\n".join(rows), no_wrap=True, overflow="crop")
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+Stage: TypeAlias = Literal["fetch", "unpack", "decode", "tables", "budget", "turn", "prove", "save"]
+"""What a chunk goes through. Only `prove` and `save` are done in the order of the chunks, one at a time;
+before them it waits for its `turn`, and while it is read, for the `budget`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,40 @@ class ConcurrencyChanged:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """One chunk of `phase` went through `stage`.
+
+    Attributes:
+        phase: which phase is at work.
+        stage: what was done, or waited for.
+        seconds: wall time of it, up to now; neither waiting for a worker thread nor another stage is in it.
+        items: units of the phase that the chunk holds; 0 for a wait.
+        size: bytes that the stage read; 0 for a wait.
+    """
+
+    phase: str
+    stage: Stage
+    seconds: float
+    items: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """How many chunks of `phase` are held from now on; told when one starts, ends or gets its turn.
+
+    Attributes:
+        phase: which phase is at work.
+        running: chunks in progress, those that wait for the budget among them.
+        waiting: finished chunks that wait for their turn.
+    """
+
+    phase: str
+    running: int
+    waiting: int
+
+
 Event: TypeAlias = (
     PhaseStarted
     | Advanced
@@ -120,6 +158,8 @@ Event: TypeAlias = (
     | Hedged
     | Live
     | ConcurrencyChanged
+    | Worked
+    | Queued
 )
 Report: TypeAlias = Callable[[Event], None]
 

@@ -16,7 +16,7 @@ class Link:
 
     def __init__(self, *, now: float) -> None:
         self._tally = Tally()
-        self._received = Window(now=now)
+        self._received = Window(0, now=now)
         self._reason = ("", now)  # the last one, and when it came
 
     @property

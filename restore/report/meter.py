@@ -17,7 +17,7 @@ class Meter:
         self._done_before = start.done
         self.started = now
         self._items = Window(start.done, now=now)
-        self._bytes = Window(now=now)
+        self._bytes = Window(0, now=now)
 
     @property
     def done(self) -> int:

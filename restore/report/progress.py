@@ -1,7 +1,7 @@
 """Shows events to the operator: rows with bars on a terminal, elsewhere a line every few seconds.
 
-Both forms print the same figures, made by `Meter` and `Link`; a phase in which nothing was to do ends without
-a line.
+Both forms print the same figures, made by `Meter`, `Link` and `Stages`; a phase in which nothing was to
+do ends without a line.
 Whatever happens to the stream, the run goes on: a restore of hours must not end because the reader of its
 progress went away.
 """
@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Protocol, TextIO
 
+from restore.limits import available_cpus
 from restore.report.events import Advanced, Event, Notice, PhaseFinished, PhaseStarted, Report
 from restore.report.link import Link
 from restore.report.meter import Meter
 from restore.report.notes import Notes
+from restore.report.stages import Stages
 
 LINE_SECONDS = 5.0
 """Between two lines of one phase: a log of a day stays readable, a stall is seen soon."""
@@ -47,9 +49,10 @@ class Display(Protocol):
 class Lines:
     """Whole lines: the end of every phase, and its figures every `LINE_SECONDS` until then."""
 
-    def __init__(self, stream: TextIO, link: Link) -> None:
+    def __init__(self, stream: TextIO, link: Link, stages: Stages) -> None:
         self._stream = stream
         self._link = link
+        self._stages = stages
         self._next_line: dict[str, float] = {}
 
     def start(self, meter: Meter) -> None:
@@ -60,8 +63,9 @@ class Lines:
         """Prints the figures if the last line is old enough."""
         if now >= self._next_line[meter.phase]:
             self._next_line[meter.phase] = now + LINE_SECONDS
-            link = f"; link {self._link.progress(now)}" if self._link.has_moved else ""
-            self.say(f"{meter.phase}: {meter.progress(now)}{link}")
+            link = f"link {self._link.progress(now)}" if self._link.has_moved else ""
+            figures = filter(None, (meter.progress(now), link, self._stages.limit(now)))
+            self.say(f"{meter.phase}: {'; '.join(figures)}")
 
     def finish(self, meter: Meter, *, now: float) -> None:
         """Prints the summary, if there is anything to tell."""
@@ -81,11 +85,14 @@ class Lines:
 
 
 class Progress:
-    """A `Report` that keeps the figures of phases and transfers, and shows them on `display`."""
+    """A `Report` that keeps the figures of phases, stages and transfers, and shows them on `display`."""
 
-    def __init__(self, display: Display, link: Link, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, display: Display, link: Link, stages: Stages, *, clock: Clock = time.monotonic
+    ) -> None:
         self._display = display
         self._link = link
+        self._stages = stages
         self._clock = clock
         self._meters: dict[str, Meter] = {}
         self._notes = Notes(link, now=clock())
@@ -93,6 +100,7 @@ class Progress:
     def __call__(self, event: Event) -> None:
         """Shows `event`, or counts it."""
         now = self._clock()
+        self._stages.take(event, now=now)
         match event:
             case PhaseStarted():
                 meter = self._meters[event.phase] = Meter(event, now=now)
@@ -104,10 +112,10 @@ class Progress:
                 self._display.finish(self._meters.pop(event.phase), now=now)
             case Notice():
                 self._display.say(f"{'warning' if event.warning else 'note'}: {event.text}")
-            case _:  # perhaps of a transfer
-                self._take_transfer(event, now=now)
+            case _:  # of a stage, or perhaps of a transfer
+                self._take_other(event, now=now)
 
-    def _take_transfer(self, event: Event, *, now: float) -> None:
+    def _take_other(self, event: Event, *, now: float) -> None:
         self._link.take(event, now=now)
         if note := self._notes.take(event, now=now):
             self._display.say(f"note: {note}")
@@ -120,13 +128,14 @@ class Progress:
 def open_progress(stream: TextIO) -> Iterator[Report]:
     """Shows a run on `stream`: rows with bars where it is a terminal, lines elsewhere."""
     link = Link(now=time.monotonic())
-    with closing(_display(stream, link)) as display:
-        yield Progress(display, link)
+    stages = Stages(link, cores=available_cpus())
+    with closing(_display(stream, link, stages)) as display:
+        yield Progress(display, link, stages)
 
 
-def _display(stream: TextIO, link: Link) -> Display:
+def _display(stream: TextIO, link: Link, stages: Stages) -> Display:
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from restore.report.bars import Bars
 
-        return Bars(stream, link, clock=time.monotonic)
-    return Lines(stream, link)
+        return Bars(stream, link, stages, clock=time.monotonic)
+    return Lines(stream, link, stages)

@@ -108,6 +108,13 @@ def _close(seed: bytes, key: int, node: bytes, *, stack: list[tuple[int, bytes]]
     return node
 
 
+def join(seed: bytes, left: Node, right: Node) -> Node:
+    """The parent of two subtrees: a lone leaf floats up."""
+    if left.kind + right.kind > LEAF:
+        return Node(INTERNAL, hashlib.sha3_256(seed + left.hash + right.hash).digest())
+    return right if left.kind == EMPTY else left
+
+
 class StateTree:
     """The tree over the hot keys' paths. Plant every bucket, then `settle`, then `update` as often as wanted.
 
@@ -193,13 +200,9 @@ class StateTree:
 
     def _hash(self, numbers: Iterable[int]) -> None:
         """Hashes these nodes out of their children; parents must follow their children."""
-        sha3, seed, nodes = hashlib.sha3_256, self._seed, self._nodes
+        nodes = self._nodes
         for number in numbers:
-            left, right = nodes[self._left[number]], nodes[self._right[number]]
-            if left.kind + right.kind > LEAF:
-                nodes[number] = Node(INTERNAL, sha3(seed + left.hash + right.hash).digest())
-            else:
-                nodes[number] = right if left.kind == EMPTY else left
+            nodes[number] = join(self._seed, nodes[self._left[number]], nodes[self._right[number]])
 
 
 def right_siblings(
@@ -209,28 +212,34 @@ def right_siblings(
 
     Args:
         seed: of internal nodes.
-        top: the nodes of the tree down to BUCKET_BITS, as `StateTree.top` gives them.
+        top: the nodes of the tree down to the buckets' depth, as `StateTree.top` gives them.
         keys: key hashes of the leaf's whole bucket, as numbers.
         leaves: their leaf hashes.
         position: of the leaf in its bucket.
     """
     rights = _rights_of_first(seed, keys[position:], leaves[position:])
+    bucket_bits = _depth_of(top)
     siblings = []
     for level in range(_leaf_depth(top, keys, position), 0, -1):
         prefix = keys[position] >> (KEY_BITS - level)
         if prefix & 1:
             continue
-        if level > BUCKET_BITS:
+        if level > bucket_bits:
             siblings.append(rights.get(level, SPARSE_PLACEHOLDER))
         else:
             siblings.append(top[1 << level | prefix | 1].hash)
     return siblings
 
 
+def _depth_of(top: Sequence[Node]) -> int:
+    """The depth of the lowest nodes of `top`: 2^(depth + 1) numbers, from an unused 0 on."""
+    return len(top).bit_length() - 2
+
+
 def _leaf_depth(top: Sequence[Node], keys: Sequence[int], position: int) -> int:
     """The depth of the leaf in the whole tree."""
     key = keys[position]
-    for level in range(BUCKET_BITS + 1):
+    for level in range(_depth_of(top) + 1):
         if top[1 << level | key >> (KEY_BITS - level)].kind == LEAF:
             return level
     neighbours = (*keys[max(0, position - 1) : position], *keys[position + 1 : position + 2])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pty
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from typing import TextIO, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore.report.bars import link_row, progress_row, summary_line
+from restore.report.bars import Bars, link_row, progress_row, summary_line
 from restore.report.events import (
     Advanced,
     ConcurrencyChanged,
@@ -20,15 +21,21 @@ from restore.report.events import (
     Notice,
     PhaseFinished,
     PhaseStarted,
+    Queued,
     Received,
     Report,
     Retried,
     Stalled,
     Throttled,
+    Worked,
 )
 from restore.report.link import REASON_SECONDS, Link
 from restore.report.meter import Meter
-from restore.report.progress import open_progress
+from restore.report.progress import Progress, open_progress
+from restore.report.stages import Stages
+from tests.report.clock import FakeClock
+
+T = TypeVar("T")
 
 GIBIBYTE = 1 << 30
 
@@ -49,18 +56,27 @@ def all_of(terminal: int) -> bytes:
 
 
 @contextmanager
-def terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> Iterator[tuple[Shown, Report]]:
-    """A report to a terminal; what it shows is there after the block."""
+def terminal_of(
+    monkeypatch: pytest.MonkeyPatch, columns: int, open_on: Callable[[TextIO], AbstractContextManager[T]]
+) -> Iterator[tuple[Shown, T]]:
+    """What is opened on a terminal; what that shows is there after the block."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     found = Shown()
     main_end, terminal_end = pty.openpty()
     try:
-        with os.fdopen(terminal_end, "w") as stream, open_progress(stream) as report:
-            yield found, report
+        with os.fdopen(terminal_end, "w") as stream, open_on(stream) as opened:
+            yield found, opened
         found.text = all_of(main_end).decode()
     finally:
         os.close(main_end)
+
+
+def terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int = 80
+) -> AbstractContextManager[tuple[Shown, Report]]:
+    """A report to a terminal."""
+    return terminal_of(monkeypatch, columns, open_progress)
 
 
 def meter_of(phase: str, unit: str, *, total: int | None, done: int, size: int, seconds: float) -> Meter:
@@ -203,6 +219,29 @@ def test_transfers_have_a_row_below_the_phases_and_end_as_a_line(monkeypatch: py
     assert "transactions  0 transactions, 0 transactions/s, ETA unknown\r\nlink  " in found.text
     assert found.text.index("note: no progress in 10.0 s") < found.text.rindex("link  ")
     assert found.text.rstrip().endswith("link: 3.0 MiB, 1 stall")
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"), [(80, "limited by CPU (decode 1.7 of 2 cores)"), (24, "limited by CPU (deco")]
+)
+def test_what_limits_the_run_has_a_row_below_the_phases(
+    columns: int, row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, link = FakeClock(), Link(now=0)
+    stages = Stages(link, cores=2)
+    with terminal_of(
+        monkeypatch, columns, lambda stream: closing(Bars(stream, link, stages, clock=clock))
+    ) as (found, bars):
+        report = Progress(bars, link, stages, clock=clock)
+        report(PhaseStarted("ledger infos", "epochs", 4))
+        report(PhaseStarted("snapshot", "items", 4))
+        report(Queued("snapshot", running=2, waiting=0))
+        for _ in range(10):
+            clock.now += 1
+            report(Worked("snapshot", "decode", 1.7, 1, 100))
+            report(Worked("snapshot", "save", 0.1, 1, 100))
+        report(PhaseFinished("ledger infos"))  # draws the rows that stay
+    assert f"\r\n{row}\r" in found.text
 
 
 def test_the_line_of_a_long_phase_fits_80_columns() -> None:

@@ -16,28 +16,22 @@ from restore.report.events import (
     Notice,
     PhaseFinished,
     PhaseStarted,
+    Queued,
     Received,
     Report,
     Retried,
     Stalled,
     Throttled,
+    Worked,
 )
 from restore.report.link import Link
 from restore.report.meter import Meter
 from restore.report.progress import LINE_SECONDS, Lines, Progress, open_progress
+from restore.report.stages import JUDGE_SECONDS, Stages
 from restore.report.window import RATE_SECONDS
+from tests.report.clock import FakeClock
 
 MEBIBYTE = 1 << 20
-
-
-class FakeClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -53,7 +47,8 @@ def log() -> io.StringIO:
 @pytest.fixture
 def report(log: io.StringIO, clock: FakeClock) -> Report:
     link = Link(now=clock.now)
-    return Progress(Lines(log, link), link, clock=clock)
+    stages = Stages(link, cores=2)
+    return Progress(Lines(log, link, stages), link, stages, clock=clock)
 
 
 def test_a_line_comes_every_few_seconds(report: Report, log: io.StringIO, clock: FakeClock) -> None:
@@ -153,6 +148,32 @@ def test_a_phase_that_stands_still_has_its_line_with_whatever_happens(
     ]
 
 
+def test_lines_tell_what_limits_the_phase_once_that_is_known(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(PhaseStarted("state snapshot", "items", 1000))
+    report(Queued("state snapshot", running=2, waiting=0))
+    report(Received(MEBIBYTE))
+    for _ in range(3):
+        clock.now += LINE_SECONDS
+        report(Advanced("state snapshot", 100, 0))
+        report(Worked("state snapshot", "decode", 1.7 * LINE_SECONDS, 100, 1000))
+        report(Worked("state snapshot", "save", 0.1, 100, 1000))
+    first, *later = [line.split("; ") for line in log.getvalue().splitlines()]
+    assert JUDGE_SECONDS >= LINE_SECONDS
+    assert len(first) == 2
+    assert [line[2] for line in later] == ["limited by CPU (decode 1.7 of 2 cores)"] * 2
+
+
+def test_a_phase_whose_chunks_do_not_end_has_its_line(
+    report: Report, log: io.StringIO, clock: FakeClock
+) -> None:
+    report(PhaseStarted("state snapshot", "items", 1000))
+    clock.now += LINE_SECONDS
+    report(Worked("state snapshot", "fetch", 1.0))
+    assert log.getvalue() == "state snapshot: 0 of 1,000 items, 0 %, 0 items/s, ETA unknown\n"
+
+
 def test_a_storage_that_is_down_at_the_start_is_told(
     report: Report, log: io.StringIO, clock: FakeClock
 ) -> None:
@@ -241,7 +262,8 @@ class BrokenStream(io.StringIO):
 
 def test_a_reader_that_went_away_does_not_end_the_run() -> None:
     link = Link(now=0)
-    Progress(Lines(BrokenStream(), link), link)(Notice("nobody reads this"))
+    stages = Stages(link, cores=2)
+    Progress(Lines(BrokenStream(), link, stages), link, stages)(Notice("nobody reads this"))
 
 
 def test_a_closed_stream_does_not_end_the_run(log: io.StringIO, report: Report) -> None:

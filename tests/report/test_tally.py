@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from restore.report.events import (
     Advanced,
     ConcurrencyChanged,
@@ -16,8 +18,9 @@ from restore.report.events import (
     Retried,
     Stalled,
     Throttled,
+    Worked,
 )
-from restore.report.tally import Tally, TransferFigures
+from restore.report.tally import StageFigures, Tally, TransferFigures
 
 
 def tally_of(*events: Event) -> Tally:
@@ -71,3 +74,32 @@ def test_phases_and_notices_are_no_transfers() -> None:
         PhaseStarted("a", "items"), Advanced("a", 1, 2), Durable("b"), Notice("c"), PhaseFinished("a")
     )
     assert tally.figures() == TransferFigures()
+
+
+def test_stages_add_up_by_phase() -> None:
+    tally = tally_of(
+        Worked("a", "decode", 0.25, 10, 100),
+        Worked("a", "decode", 0.5, 20, 200),
+        Worked("a", "turn", 1.00049),
+        Worked("b", "decode", 2.0, 1, 2),
+    )
+    assert tally.figures().stages == {
+        "a": {
+            "decode": StageFigures(seconds=0.75, items=30, bytes=300),
+            "turn": StageFigures(seconds=1.0),
+        },
+        "b": {"decode": StageFigures(seconds=2.0, items=1, bytes=2)},
+    }
+
+
+def test_stages_are_rounded_once_and_not_by_chunk() -> None:
+    tally = tally_of(*[Worked("a", "save", 0.0004)] * 10)
+    assert tally.figures().stages["a"]["save"].seconds == 0.004
+
+
+def test_stages_come_back_from_json() -> None:
+    figures = tally_of(Worked("a", "decode", 0.25, 10, 100)).figures()
+    assert msgspec.json.decode(msgspec.json.encode(figures), type=TransferFigures) == figures
+    assert msgspec.to_builtins(figures)["stages"] == {
+        "a": {"decode": {"seconds": 0.25, "items": 10, "bytes": 100}}
+    }

@@ -1,0 +1,69 @@
+"""Shows results as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from benchmarks.figures import Band, Results, Row
+
+HEAD = ("work", "ours", "unit", "rival or limit", "its figure", "ratio", "least..most", "promised")
+
+
+def table(results: Results) -> str:
+    """All rows by part, what was skipped, and what was promised and not kept."""
+    parts = [(part, [cells(row) for row in rows]) for part, rows in groupby(results.rows, _part)]
+    widths = [max(map(len, column)) for column in zip(HEAD, *_all_cells(parts), strict=True)]
+    lines = [f"{results.machine}, {results.mode}", "", _line(HEAD, widths)]
+    for part, part_rows in parts:
+        lines += ["", part, *(_line(row, widths) for row in part_rows)]
+    lines += [f"\nnot measured: {what} ({why})" for what, why in results.skipped.items()]
+    missed = [row for row in results.rows if row.keeps is False]
+    lines += [f"\nMISSED: {row.part}: {row.work} against {row.rival or 'the promise'}" for row in missed]
+    return "\n".join(lines)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """The cells of one row, as `HEAD` names them."""
+    ratios = row.ratios
+    band = Band.of(ratios or row.ours)
+    spread = f"{figure(band.least)}..{figure(band.most)}" if len(row.ours) > 1 else ""
+    return (
+        f"  {row.work}",
+        figure(Band.of(row.ours).middle),
+        row.unit,
+        row.rival,
+        figure(Band.of(row.rivals).middle) if row.rival else "",
+        figure(band.middle) if ratios else "",
+        spread,
+        _promise(row),
+    )
+
+
+def figure(value: float) -> str:
+    """A number with three digits that count."""
+    if value >= 1000:
+        digits = len(str(int(value)))
+        return f"{round(value, 3 - digits):,.0f}"
+    return f"{value:.3g}"
+
+
+def _promise(row: Row) -> str:
+    if row.keeps is None:
+        return ""
+    sign = "<=" if row.less_is_better else ">="
+    promises = [f"{sign} {figure(row.must)}"] if row.must is not None else []
+    promises += [f"ratio >= {figure(row.must_ratio)}"] if row.must_ratio is not None else []
+    return f"{', '.join(promises)}: {'kept' if row.keeps else 'MISSED'}"
+
+
+def _part(row: Row) -> str:
+    return row.part
+
+
+def _all_cells(parts: Iterable[tuple[str, list[tuple[str, ...]]]]) -> list[tuple[str, ...]]:
+    return [row for _, rows in parts for row in rows]
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
