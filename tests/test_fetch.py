@@ -14,10 +14,16 @@ from restore.limits import limits_of_process
 from restore.report.events import Event, Retried
 from restore.storage.gzipped import Gzipped
 from restore.storage.local import LocalFs
+from restore.wire.records import FramedRecords
 
 PACKED = gzip.compress(len(b"record").to_bytes(4, "big") + b"record")
 DAMAGED = PACKED[:-8] + bytes([PACKED[-8] ^ 1]) + PACKED[-7:]
 """Its checksum is another one."""
+
+
+def size_of(records: FramedRecords) -> int:
+    """What decoding them takes: as much as they are."""
+    return records.size
 
 
 async def test_what_came_damaged_is_fetched_again_and_told(tmp_path: Path) -> None:
@@ -33,10 +39,10 @@ async def test_what_came_damaged_is_fetched_again_and_told(tmp_path: Path) -> No
     storage = Gzipped(LocalFs(tmp_path), packs=True)
     async with Fetcher(storage, limits_of_process(concurrency=1), slots=Slots(1, report=repair)) as fetcher:
         with fetcher.holding() as hold:
-            records, size = await fetcher.read_records("chunk", hold, expected=1, factor=1)
+            records = await fetcher.read_records("chunk", hold, expected=1, decoded_bytes=size_of)
             proof = await fetcher.read_small("proof", hold)
             hold.release()
-    assert (records, size, proof) == ([b"record"], 10, b"\0\0\0\6record")
+    assert (records.cut(), records.size, proof) == ([b"record"], 10, b"\0\0\0\6record")
     assert [(event.file, event.attempt) for event in told if isinstance(event, Retried)] == [
         ("chunk", 2),
         ("proof", 2),
@@ -47,6 +53,6 @@ async def test_what_stays_damaged_is_refused_and_nothing_of_it_is_held(tmp_path:
     (tmp_path / "chunk").write_bytes(DAMAGED)
     async with Fetcher(Gzipped(LocalFs(tmp_path), packs=True), limits_of_process(concurrency=1)) as fetcher:
         with pytest.raises(CorruptAnswerError), fetcher.holding() as hold:
-            await fetcher.read_records("chunk", hold, expected=1, factor=1)
+            await fetcher.read_records("chunk", hold, expected=1, decoded_bytes=size_of)
         used = [budget.statistics().used for budget in (fetcher.memory, fetcher.descriptors)]
     assert used == [0, 0]

@@ -18,7 +18,7 @@ from restore.proof.builder import NodeRow, TreeBuilder, TreeState, build_chunk_t
 from restore.proof.edge import TreeLeaf
 from restore.proof.frontier import Frontier
 from restore.proof.jellyfish import NULL_NODE, InternalNode, decode_node, leaf_hash, node_key
-from tests.proof.naive import LEAVES, NaiveTree, chunked_leaves, leaf_of, sha3
+from tests.proof.naive import LEAVES, NaiveTree, chunked_leaves, joined, leaf_of, sha3
 
 VERSION = 300
 """Takes two bytes as a varint."""

@@ -31,6 +31,7 @@ from restore.proof.jellyfish import (
 from restore.wire.bcs import Reader
 from restore.wire.layouts import skipper
 from restore.wire.records import cut_records
+from tests.proof.naive import joined
 
 NO_KEY = b"\x02\x00"
 """Where only key hashes are published."""

@@ -17,7 +17,7 @@ from restore.crypto.digest import sha3_256
 from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS
 from restore.ledger.ledger_info import SignedLedgerInfo
-from restore.ledger.state import Usage, hash_keys, hash_values, key_size, value_size
+from restore.ledger.state import StateItem, Usage, hash_keys, hash_values, key_size, value_size
 from restore.ledger.transaction import TransactionRecord, parse_transaction_record
 from restore.proof.accumulator import Accumulator, frozen_subtrees
 from restore.proof.builder import NodeRow, TreeBuilder, build_chunk_tree
@@ -35,7 +35,7 @@ from restore.target.base import Outcome, SnapshotRows, TransactionRows
 from restore.target.mark import SIDE_FOLDER, FinishedMark, VoucherMark
 from restore.target.rocks import RocksTarget
 from restore.wire.bcs import encode_bytes
-from tests.proof.naive import NaiveTree
+from tests.proof.naive import NaiveTree, joined
 
 LAST = 23
 EPOCH_ENDS = (0, 7, 15)
@@ -243,15 +243,16 @@ def snapshot_rows(
     builder = TreeBuilder(APTOS, version)
     for start in range(0, len(leaves), CHUNK_ITEMS):
         stop = start + CHUNK_ITEMS
-        rows = joined(builder, build_chunk_tree(APTOS, version, leaves[start:stop]))
-        items = ParsedItems(APTOS, [StateItem(leaf.state_key, state[leaf.state_key]) for leaf in leaves[start:stop]])
-        part = {leaf.state_key: state[leaf.state_key] for leaf in leaves[:stop]}
+        chunk = leaves[start:stop]
+        items = ParsedItems(APTOS, [StateItem(leaf.state_key, state[leaf.state_key]) for leaf in chunk])
+        tree = build_chunk_tree(APTOS, version, chunk)
+        edge_rows = builder.join(tree.edge)
         yield SnapshotRows(
             version,
-            target.stage_chunk(version, items if values else None, []),
-            rows if nodes else [],
-            leaves[start:stop][-1].key_hash,
-            usage_of(part),
+            target.stage_chunk(version, items if values else None, tree.rows if nodes else []),
+            edge_rows if nodes else [],
+            chunk[-1].key_hash,
+            usage_of({leaf.state_key: state[leaf.state_key] for leaf in leaves[:stop]}),
         )
 
 

@@ -15,12 +15,14 @@ from restore.crypto.digest import sha3_256
 from restore.errors import DamagedTargetError
 from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS
-from restore.ledger.state import Usage, hash_keys
+from restore.ledger.state import StateItem, Usage, hash_keys
 from restore.proof.accumulator import Accumulator, FrozenNode
 from restore.proof.builder import NodeRow
+from restore.proof.items import ParsedItems
 from restore.proof.jellyfish import node_key
 from restore.report.events import Durable, Event, silent
-from restore.target import rocks
+from restore.sample.encode import raw_key
+from restore.target import steps
 from restore.target.base import Outcome, SnapshotRows
 from restore.target.check import CheckResult, check_database
 from restore.target.progress import Progress, final_rows, progress_key, progress_table, snapshot_value
@@ -223,8 +225,8 @@ async def test_small_steps_lead_to_the_same_rows(
     log = Log()
     await restore_chain(database, chain, WANTED["K below V"], log)
     assert dump(database) == expected_rows(chain, WANTED["K below V"])
-    steps = [event.step for event in log.events if isinstance(event, Durable)]
-    assert steps.count("write sets") == LAST - 4 + 1  # each transaction is a step of its own
+    told = [event.step for event in log.events if isinstance(event, Durable)]
+    assert told.count("write sets") == LAST - 4 + 1  # each transaction is a step of its own
 
 
 class StopError(Exception):
@@ -400,7 +402,9 @@ async def test_a_tree_of_one_leaf_and_an_empty_one_are_their_roots(database: Pat
 
 async def test_a_large_chunk_goes_through_table_files_to_the_bottom(database: Path) -> None:
     count = 20 * TABLE_ROWS
-    items = ParsedItems(APTOS, items_in_order(count))
+    keys = [raw_key(u64(number)) for number in range(count)]
+    keys = [key for _, key in sorted(zip(hash_keys(APTOS, keys), keys, strict=True))]
+    items = ParsedItems(APTOS, [StateItem(key, b"\x00\x01v") for key in keys])
     nodes = [NodeRow(leaf.key_hash.hex()[:5], b"\x03") for leaf in items.leaves]
     nodes = list({node.path: node for node in nodes}.values())
     async with open_rocks(database) as target:
@@ -415,7 +419,7 @@ async def test_a_large_chunk_goes_through_table_files_to_the_bottom(database: Pa
     assert levels == {6}
     found = dump(database)
     assert {key: raw for table in STATE_VALUES for key, raw in found[table].items()} == {
-        state_value_key(key, 9): b"\x01" + value for key, value in values
+        state_value_key(leaf.key_hash, 9): b"\x01\x00\x01v" for leaf in items.leaves
     }
     assert {key for table in TREE_NODES for key in found[table]} == {node_key(9, node.path) for node in nodes}
     assert all(shard_of(key) == shard for shard, table in enumerate(STATE_VALUES) for key in found[table])
@@ -427,7 +431,10 @@ async def test_closing_twice_is_fine(database: Path) -> None:
 
 
 async def test_chunks_and_finish_give_the_whole_tree(database: Path, chain: TinyChain) -> None:
-    paths = [node.path for rows in snapshot_rows(chain, 15, values=True, nodes=True) for node in rows.nodes]
-    paths += [node.path for node in last_nodes(chain, 15)]
-    assert sorted(paths) == sorted(NaiveTree(15, chain.leaves(15)).rows())
+    keys = [node_key(15, node.path) for node in last_nodes(chain, 15)]
+    async with open_rocks(database) as target:
+        for rows in snapshot_rows(target, chain, 15, values=True, nodes=True):
+            keys += [node_key(15, node.path) for node in rows.nodes]
+            keys += [key for staged in rows.staged.nodes for key, _ in staged.rows]
+    assert sorted(keys) == sorted(node_key(15, path) for path in NaiveTree(15, chain.leaves(15)).rows())
     assert mark_of(chain, WANTED["T is V"]).snapshot == 15

@@ -56,6 +56,10 @@ def rows_of(first: int, count: int, *, size: int = 20) -> list[KeyValue]:
     return [(number.to_bytes(40), os.urandom(size)) for number in range(first, first + count)]
 
 
+def keep(store: RocksStore, table: Table, groups: list[list[KeyValue]]) -> None:
+    store.move_in(store.stage(table, groups))
+
+
 def files(root: Path, pattern: str) -> list[Path]:
     return sorted(root.rglob(pattern))
 
@@ -154,14 +158,14 @@ def test_an_empty_value_is_not_a_missing_one(store: RocksStore) -> None:
 @pytest.mark.parametrize("count", [1, TABLE_ROWS - 1, TABLE_ROWS, 3 * TABLE_ROWS])
 def test_sorted_rows_are_there_whichever_way_they_went(store: RocksStore, count: int) -> None:
     groups = [rows_of(0, count), rows_of(10**6, 5), rows_of(2 * 10**6, count)]
-    store.load(VALUES, groups)
+    keep(store, VALUES, groups)
     assert list(store.scan(VALUES)) == [row for group in groups for row in group]
 
 
 def test_many_sorted_rows_land_at_the_bottom_and_leave_nothing_behind(database: Path) -> None:
     store = RocksStore.open(database)
     for part in range(4):
-        store.load(VALUES, [rows_of(part * 10**6, TABLE_ROWS), rows_of(part * 10**6 + 10**5, TABLE_ROWS)])
+        keep(store, VALUES, [rows_of(part * 10**6, TABLE_ROWS), rows_of(part * 10**6 + 10**5, TABLE_ROWS)])
     store.close()
     assert levels(database, VALUES) == [6] * 8
     assert files(database / SIDE_FOLDER, "*.sst") == []
@@ -170,13 +174,13 @@ def test_many_sorted_rows_land_at_the_bottom_and_leave_nothing_behind(database: 
 def test_the_same_sorted_rows_may_come_again(store: RocksStore) -> None:
     rows = rows_of(0, TABLE_ROWS)
     for _ in range(3):
-        store.load(VALUES, [rows])
+        keep(store, VALUES, [rows])
     assert list(store.scan(VALUES)) == rows
 
 
 def test_rows_out_of_order_are_refused(store: RocksStore) -> None:
     with pytest.raises(RestoreError, match="ascending"):
-        store.load(VALUES, [rows_of(0, TABLE_ROWS)[::-1]])
+        keep(store, VALUES, [rows_of(0, TABLE_ROWS)[::-1]])
     assert list(store.scan(VALUES)) == []
 
 
@@ -197,7 +201,8 @@ def test_what_a_killed_process_wrote_is_there(database: Path) -> None:
         from restore.target.schema import STATE_VALUES, VERSION_DATA
         store = RocksStore.open(Path(sys.argv[1]))
         store.write("ledger_db/metadata", {VERSION_DATA: [(b"k", b"v")]})
-        store.load(STATE_VALUES[3], [[(n.to_bytes(40), b"v") for n in range(TABLE_ROWS)]])
+        rows = [(n.to_bytes(40), b"v") for n in range(TABLE_ROWS)]
+        store.move_in(store.stage(STATE_VALUES[3], [rows]))
         print("written", flush=True)
         os._exit(0)
     """
@@ -283,7 +288,7 @@ WRITE_TOO_MUCH = """
         if way == "batch":
             store.write(STATE_VALUES[3].instance, {STATE_VALUES[3]: rows})
         else:
-            store.load(STATE_VALUES[3], [rows])
+            store.move_in(store.stage(STATE_VALUES[3], [rows]))
     except RestoreError as error:
         print(type(error).__name__, error.exit_code, sys.argv[1] in error.file)
     if way == "batch":
@@ -304,7 +309,7 @@ def test_a_file_that_may_not_grow_reads_as_a_full_disk(database: Path, way: str)
     # Nothing of it is there, and the target works on once there is room.
     store = RocksStore.open(database)
     assert list(store.scan(VALUES)) == []
-    store.load(VALUES, [rows_of(0, 20000, size=200)])
+    keep(store, VALUES, [rows_of(0, 20000, size=200)])
     store.close()
 
 
@@ -333,7 +338,7 @@ def test_a_full_disk_reads_as_one(small_disk: Path, way: str) -> None:
 
 def test_a_truncated_table_file_is_damage(database: Path) -> None:
     store = RocksStore.open(database)
-    store.load(VALUES, [rows_of(0, TABLE_ROWS)])
+    keep(store, VALUES, [rows_of(0, TABLE_ROWS)])
     store.close()
     (table,) = files(database / VALUES.instance, "*.sst")
     os.truncate(table, 1000)
@@ -345,7 +350,7 @@ def test_a_truncated_table_file_is_damage(database: Path) -> None:
 
 def test_a_missing_table_file_is_damage(database: Path) -> None:
     store = RocksStore.open(database)
-    store.load(VALUES, [rows_of(0, TABLE_ROWS)])
+    keep(store, VALUES, [rows_of(0, TABLE_ROWS)])
     store.close()
     files(database / VALUES.instance, "*.sst")[0].unlink()
     with pytest.raises(DamagedTargetError):
@@ -355,7 +360,7 @@ def test_a_missing_table_file_is_damage(database: Path) -> None:
 def test_a_corrupt_block_is_damage_for_every_way_of_reading(database: Path) -> None:
     rows = rows_of(0, TABLE_ROWS, size=100)
     store = RocksStore.open(database)
-    store.load(VALUES, [rows])
+    keep(store, VALUES, [rows])
     store.close()
     (table,) = files(database / VALUES.instance, "*.sst")
     with table.open("r+b") as file:
