@@ -20,6 +20,7 @@ from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.waypoint import Waypoint
 from restore.proof.trust import TrustedHistory
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
+from restore.report.stopwatch import Stopwatch, timed
 from restore.run import Run
 from restore.wire.records import FramedRecords
 
@@ -57,7 +58,7 @@ async def restore_epoch_endings(
 
     async def read(entry: EpochEndingEntry) -> _Endings:
         with run.fetcher.holding() as hold:
-            return await _read_endings(run.fetcher, entry, hold)
+            return await _read_endings(run.fetcher, entry, hold, Stopwatch(run.report, PHASE))
 
     fetcher, history = run.fetcher, run.history
     later: list[bytes] = []
@@ -79,7 +80,7 @@ async def restore_epoch_endings(
     return tuple(later)
 
 
-async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold) -> _Endings:
+async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold, watch: Stopwatch) -> _Endings:
     manifest = await load_epoch_ending_manifest(fetcher.storage, entry.manifest)
     if (manifest.first_epoch, manifest.last_epoch) != (entry.first_epoch, entry.last_epoch):
         raise ManifestError(
@@ -92,11 +93,12 @@ async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold) -
     size = 0
     for chunk in manifest.chunks:
         expected = chunk.last_epoch - chunk.first_epoch + 1
-        records = await fetcher.read_records(
-            chunk.ledger_infos, hold, expected=expected, decoded_bytes=decoded_bytes
-        )
-        size += records.size
-        parsed = await fetcher.workers.run(_parse, chunk, records)
+        async with fetcher.records(
+            chunk.ledger_infos, hold, watch, expected=expected, decoded_bytes=decoded_bytes
+        ) as records:
+            size += records.size
+            parsed, seconds = await fetcher.workers.run(timed, _parse, chunk, records)
+            watch.lap("decode", items=expected, size=records.size, seconds=seconds)
         infos += [(chunk.ledger_infos, signed) for signed in parsed]
     return _Endings(manifest, infos, size, hold)
 

@@ -7,8 +7,8 @@ allocated for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -17,7 +17,8 @@ from restore.flow.budget import Budget, Lease
 from restore.flow.slots import Slots
 from restore.flow.threads import Workers
 from restore.limits import Limits
-from restore.storage.base import FileHandle, Storage, read_again_if_damaged, read_file
+from restore.report.stopwatch import Stopwatch
+from restore.storage.base import FileHandle, Piece, Storage, read_again_if_damaged, read_file
 from restore.wire.records import FramedRecords, RecordScanner
 
 MAX_PROOF_BYTES = 16 << 20
@@ -85,19 +86,22 @@ class Fetcher:
             hold.release()
             raise
 
-    async def read_records(
+    @asynccontextmanager
+    async def records(
         self,
         handle: FileHandle,
         hold: Hold,
+        watch: Stopwatch,
         *,
         expected: int,
         decoded_bytes: Callable[[FramedRecords], int],
-    ) -> FramedRecords:
-        """Reads one record file.
+    ) -> AsyncIterator[FramedRecords]:
+        """Reads one record file; its bytes are on loan for the length of the block.
 
         Args:
             handle: the file.
             hold: what pays for it.
+            watch: is told how long it took.
             expected: how many records it has to have; reading stops at the first one too many.
             decoded_bytes: memory that decoding them takes besides the file; charged once the file is here.
 
@@ -106,29 +110,44 @@ class Fetcher:
             ManifestError: another number of records.
         """
         await hold.descriptor.take(self.storage.descriptors_per_file)
-        with located(file=handle):
-            records = await read_again_if_damaged(
-                lambda: self._read_records(handle, hold, expected), file=handle, report=self.slots.report
-            )
-            if records.count != expected:
-                raise _miscounted(expected, records.count)
+        async with AsyncExitStack() as opened:
+            with located(file=handle):
+                records, unpacking = await read_again_if_damaged(
+                    lambda: self._read_records(opened, handle, hold, expected),
+                    file=handle,
+                    report=self.slots.report,
+                )
+                if records.count != expected:
+                    raise _miscounted(expected, records.count)
+            await hold.memory.take(decoded_bytes(records))
+            watch.set_aside("budget", hold.memory.waited + hold.descriptor.waited)
+            watch.set_aside("unpack", unpacking, items=expected, size=records.size)
+            watch.lap("fetch", items=expected, size=records.size)
+            yield records
         hold.descriptor.give_back(self.storage.descriptors_per_file)
-        await hold.memory.take(decoded_bytes(records))
-        return records
 
-    async def _read_records(self, handle: FileHandle, hold: Hold, expected: int) -> FramedRecords:
-        data = bytearray()
+    async def _read_records(
+        self, opened: AsyncExitStack, handle: FileHandle, hold: Hold, expected: int
+    ) -> tuple[FramedRecords, float]:
         scanner = RecordScanner()
+
+        def check(data: Piece) -> None:
+            scanner.scan(data)
+            if scanner.count > expected:
+                raise _miscounted(expected, f"more than {expected}")
+
+        held = hold.memory.held
         try:
-            async with self.storage.open_for_read(handle, payer=hold.memory) as reader:
-                while piece := await reader.read_piece():
-                    data += piece
-                    scanner.scan(data)
-                    if scanner.count > expected:
-                        raise _miscounted(expected, f"more than {expected}")
-                return scanner.finish(data)
+            async with AsyncExitStack() as attempt:
+                reader = await attempt.enter_async_context(
+                    self.storage.open_for_read(handle, payer=hold.memory)
+                )
+                records = scanner.finish(await reader.read_rest(check))
+                # What was read stays on loan until the caller's block is left.
+                opened.push_async_exit(attempt.pop_all())
+                return records, reader.unpacking
         except CorruptAnswerError:
-            hold.memory.give_back(len(data))
+            hold.memory.give_back(hold.memory.held - held)
             raise
 
     async def read_small(self, handle: FileHandle, hold: Hold, *, max_bytes: int = MAX_PROOF_BYTES) -> bytes:

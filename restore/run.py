@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from restore.fetch import Fetcher
+from restore.flow.stream import OrderedStream
 from restore.ledger.hashes import Domain
 from restore.proof.trust import TrustedHistory
-from restore.report.events import Report
+from restore.report.events import Queued, Report
 from restore.target.base import Target
 
 
@@ -28,3 +30,8 @@ class Run:
     history: TrustedHistory
     target: Target
     report: Report
+
+    def tell_depth(self, phase: str, stream: OrderedStream[Any, Any]) -> None:
+        """Tells how many chunks of a phase are in progress, and how many wait for their turn."""
+        depth = stream.statistics()
+        self.report(Queued(phase, depth.running, depth.held - depth.running))

@@ -31,6 +31,7 @@ from restore.proof.frontier import FrontierState
 from restore.proof.items import StateItems, read_items
 from restore.proof.snapshot import FrontierProver, SnapshotProver, TreeProver
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
+from restore.report.stopwatch import Stopwatch, timed
 from restore.run import Run
 from restore.target.base import SnapshotRows
 from restore.target.staged import StagedChunk
@@ -87,6 +88,7 @@ class _Chunk:
     right_siblings: tuple[bytes, ...]
     size: int
     hold: Hold
+    watch: Stopwatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,9 @@ async def _restore(work: _Work, phase: str, start: SnapshotPosition, commit: Com
     workers, version = run.fetcher.workers, manifest.version
 
     async def read(chunk: StateSnapshotChunk) -> _Chunk:
+        run.tell_depth(phase, stream)
         with run.fetcher.holding() as hold:
-            return await _read_chunk(work, chunk, hold)
+            return await _read_chunk(work, chunk, hold, Stopwatch(run.report, phase))
 
     items = manifest.chunks[-1].last_idx + 1 if manifest.chunks else 0
     run.report(PhaseStarted(phase, "items", items, done=start.usage.items))
@@ -153,14 +156,19 @@ async def _restore(work: _Work, phase: str, start: SnapshotPosition, commit: Com
     ) as stream:
         index = start.chunk
         async for chunk in stream:
+            run.tell_depth(phase, stream)
+            items = chunk.usage.items
+            chunk.watch.lap("turn")
             nodes = await workers.run(_join, prover, chunk, manifest.root_hash)
+            chunk.watch.lap("prove", items=items, size=chunk.size)
             usage += chunk.usage
             await run.target.save_snapshot_rows(
                 SnapshotRows(version, chunk.staged, nodes, chunk.chunk.last_key, usage)
             )
             index += 1
             await commit(SnapshotPosition(index, usage, *prover.states()))
-            run.report(Advanced(phase, chunk.usage.items, chunk.size))
+            chunk.watch.lap("save", items=items, size=chunk.size)
+            run.report(Advanced(phase, items, chunk.size))
             chunk.hold.release()
     root, nodes = await workers.run(prover.finish)
     if root != manifest.root_hash:
@@ -216,34 +224,35 @@ def _verify_root(run: Run, manifest: StateSnapshotManifest, data: bytes) -> None
             )
 
 
-async def _read_chunk(work: _Work, chunk: StateSnapshotChunk, hold: Hold) -> _Chunk:
-    fetcher = work.run.fetcher
-    records = await fetcher.read_records(
-        chunk.blobs, hold, expected=chunk.last_idx - chunk.first_idx + 1, decoded_bytes=decoded_bytes
-    )
+async def _read_chunk(work: _Work, chunk: StateSnapshotChunk, hold: Hold, watch: Stopwatch) -> _Chunk:
+    fetcher, target = work.run.fetcher, work.run.target
+    expected = chunk.last_idx - chunk.first_idx + 1
+    async with fetcher.records(
+        chunk.blobs, hold, watch, expected=expected, decoded_bytes=decoded_bytes
+    ) as records:
+        size = records.size
+        (items, part), seconds = await fetcher.workers.run(
+            timed, decode_chunk, work.run.domain, chunk, records, work.prover
+        )
+        watch.lap("decode", items=expected, size=size, seconds=seconds)
+        values = items if work.keeps_values else None
+        staged, seconds = await fetcher.workers.run(
+            timed, target.stage_chunk, work.manifest.version, values, part.nodes
+        )
+        watch.lap("tables", items=expected, size=size, seconds=seconds)
+        edge, usage = part.edge, items.usage
+        # Its rows are in table files, or few: nothing of what was read is needed any more.
+        del records, items, values, part
+    hold.memory.give_back(hold.memory.held)
     proof = await fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         right_siblings = parse_range_proof(proof)
-    edge, staged, usage = await fetcher.workers.run(_decode_and_stage, work, chunk, records)
-    size = records.size
-    # Its rows are in table files, or few: nothing of what was read is needed any more.
-    del records
-    hold.memory.give_back(hold.memory.held)
-    return _Chunk(chunk, edge, staged, usage, right_siblings, size, hold)
+    return _Chunk(chunk, edge, staged, usage, right_siblings, size, hold, watch)
 
 
 def decoded_bytes(records: FramedRecords) -> int:
     """Memory that a chunk takes while it is decoded, besides the file."""
     return COLUMN_BYTES * records.count if uses_native() else (DECODED_FACTOR - 1) * records.size
-
-
-def _decode_and_stage(
-    work: _Work, chunk: StateSnapshotChunk, records: FramedRecords
-) -> tuple[Edge, StagedChunk, Usage]:
-    items, part = decode_chunk(work.run.domain, chunk, records, work.prover)
-    values = items if work.keeps_values else None
-    staged = work.run.target.stage_chunk(work.manifest.version, values, part.nodes)
-    return part.edge, staged, items.usage
 
 
 def decode_chunk(

@@ -26,6 +26,7 @@ from restore.proof.files import TransactionProof, parse_transaction_proof
 from restore.proof.ranges import AccumulatorRangeProof
 from restore.proof.transactions import check_transactions
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
+from restore.report.stopwatch import Stopwatch, timed
 from restore.run import Run
 from restore.target.base import TransactionRows
 from restore.wire.records import FramedRecords
@@ -83,6 +84,7 @@ class _Chunk:
     voucher: Voucher | None
     size: int
     hold: Hold
+    watch: Stopwatch
 
 
 Commit: TypeAlias = Callable[[TransactionPosition], Awaitable[None]]
@@ -125,19 +127,23 @@ async def restore_transactions(
     position = start
 
     async def read(chunk: TransactionChunk) -> _Chunk:
+        run.tell_depth(phase, stream)
         with run.fetcher.holding() as hold:
-            return await _read_chunk(run, chunk, hold, last=wanted.last)
+            return await _read_chunk(run, chunk, hold, Stopwatch(run.report, phase), last=wanted.last)
 
     async with OrderedStream(
         chunks, read, concurrency=run.fetcher.slots, discard=lambda chunk: chunk.hold.release()
     ) as stream:
         async for chunk in stream:
+            run.tell_depth(phase, stream)
+            chunk.watch.lap("turn")
             if position.count is None:
                 nodes = frozen_subtrees(chunk.chunk.first_version, chunk.left_roots)
                 await run.target.save_frozen_subtrees(nodes)
                 position = TransactionPosition(chunk.chunk.first_version, chunk.left_roots)
             position = await _append(run, chunk, wanted, position)
             await commit(position)
+            chunk.watch.lap("save", items=len(chunk.records), size=chunk.size)
             run.report(Advanced(phase, len(chunk.records), chunk.size))
             chunk.hold.release()
     run.report(PhaseFinished(phase))
@@ -223,15 +229,23 @@ async def _load_chunks(
     return chunks
 
 
-async def _read_chunk(run: Run, chunk: TransactionChunk, hold: Hold, *, last: int) -> _Chunk:
+async def _read_chunk(
+    run: Run, chunk: TransactionChunk, hold: Hold, watch: Stopwatch, *, last: int
+) -> _Chunk:
+    fetcher = run.fetcher
     expected = chunk.last_version - chunk.first_version + 1
-    records = await run.fetcher.read_records(
-        chunk.transactions, hold, expected=expected, decoded_bytes=decoded_bytes
-    )
-    data = await run.fetcher.read_small(chunk.proof, hold)
+    proof = await fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
-        proof = parse_transaction_proof(data)
-    return await run.fetcher.workers.run(_prove, run, chunk, records, proof, last, hold)
+        parsed = parse_transaction_proof(proof)
+    async with fetcher.records(
+        chunk.transactions, hold, watch, expected=expected, decoded_bytes=decoded_bytes
+    ) as records:
+        (kept, leaves, voucher), seconds = await fetcher.workers.run(
+            timed, _prove, run, chunk, records, parsed, last
+        )
+        watch.lap("decode", items=expected, size=records.size, seconds=seconds)
+        roots = tuple(reversed(parsed.range.left))
+        return _Chunk(chunk, kept, leaves, roots, voucher, records.size, hold, watch)
 
 
 def decoded_bytes(records: FramedRecords) -> int:
@@ -245,8 +259,7 @@ def _prove(
     framed: FramedRecords,
     proof: TransactionProof,
     last: int,
-    hold: Hold,
-) -> _Chunk:
+) -> tuple[list[TransactionRecord], list[bytes], Voucher | None]:
     """Ties one chunk's records to its ledger info: pure, in any order."""
     with located(file=chunk.transactions):
         records = []
@@ -267,5 +280,4 @@ def _prove(
             narrowed = proof.range.narrowed(seed, leaves, chunk.first_version, keep=last)
             voucher = Voucher(proof.signed.raw, narrowed)
     kept = last - chunk.first_version + 1
-    roots = tuple(reversed(proof.range.left))
-    return _Chunk(chunk, records[:kept], leaves[:kept], roots, voucher, framed.size, hold)
+    return records[:kept], leaves[:kept], voucher

@@ -21,6 +21,7 @@ beforehand, which manifests do not give.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -125,11 +126,12 @@ class Lease:
     `async with budget.lease() as lease:` closes it at the end of the block; `close` does without a block.
     """
 
-    __slots__ = ("_account", "_book")
+    __slots__ = ("_account", "_book", "_waited")
 
     def __init__(self, book: _Book) -> None:
         self._book = book
         self._account = _Account()
+        self._waited = 0.0
         book.accounts[self._account] = None
 
     async def __aenter__(self) -> Self:
@@ -144,6 +146,11 @@ class Lease:
     def held(self) -> int:
         """How much this lease holds now."""
         return self._account.held
+
+    @property
+    def waited(self) -> float:
+        """Seconds that `take` has waited for room."""
+        return self._waited
 
     async def take(self, amount: int) -> None:
         """Takes `amount` more, as soon as the rules allow it; does not suspend where they allow it at once.
@@ -163,6 +170,7 @@ class Lease:
         book.serve()
         if waiter.future.done():
             return
+        began = time.monotonic()
         try:
             await waiter.future
         except asyncio.CancelledError:
@@ -177,6 +185,8 @@ class Lease:
             # `serve` skipped it and dropped it from the queue. Nothing is booked.
             book.serve()
             raise
+        finally:
+            self._waited += time.monotonic() - began
 
     def give_back(self, amount: int) -> None:
         """Returns `amount` of what was taken.

@@ -76,6 +76,31 @@ class FileReader(ABC):
             CorruptAnswerError: the storage got the bytes wrong; those that came before are not to be used.
         """
 
+    async def read_rest(self, watch: Callable[[Piece], object]) -> Piece:
+        """All bytes that are left, in one buffer on loan until the reader is closed; paid for as pieces are.
+
+        Args:
+            watch: is shown the buffer each time it has grown, and may raise to stop the reading.
+
+        Raises:
+            StorageUnavailableError, CorruptAnswerError: as `read_piece`.
+        """
+        piece = await self.read_piece()
+        if piece and len(piece) == self.size:
+            watch(piece)
+            return piece
+        data = bytearray()
+        while piece:
+            data += piece
+            watch(data)
+            piece = await self.read_piece()
+        return data
+
+    @property
+    def unpacking(self) -> float:
+        """Seconds that went into unpacking so far."""
+        return 0.0
+
 
 class FileWriter(ABC):
     """A file being written."""

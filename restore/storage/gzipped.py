@@ -17,6 +17,7 @@ from typing import TypeVar, TypeVarTuple
 
 from restore.errors import ManifestError
 from restore.flow.threads import Workers, in_thread
+from restore.report.stopwatch import timed
 from restore.storage.base import (
     PIECE_BYTES,
     UNMETERED,
@@ -178,6 +179,7 @@ class _UnpackingReader(FileReader):
         self._packed = first  # paid for
         self._whole: memoryview | None = None  # the buffer of an unpacked file, until its piece is used
         self._begun = self._ended = False
+        self._unpacking = 0.0
 
     @property
     def size(self) -> None:
@@ -186,18 +188,34 @@ class _UnpackingReader(FileReader):
 
     async def read_piece(self) -> Piece:
         self._let_go_of_whole()
-        if not self._begun:
-            self._begun = True
-            if (piece := await self._unpack_whole()) is not None:
-                self._ended = True
-                return piece
-            self._gunzip.feed(self._packed)
+        if not self._begun and (piece := await self._unpack_first()) is not None:
+            return piece
         return b"" if self._ended else await self._unpack_next()
 
     def close(self) -> None:
         """Gives back what was not unpacked, and the buffer of what was."""
         self._let_go_of_packed()
         self._let_go_of_whole()
+
+    async def read_rest(self, watch: Callable[[Piece], object]) -> Piece:
+        if self._begun or (piece := await self._unpack_first()) is None:
+            return await super().read_rest(watch)
+        watch(piece)
+        return piece
+
+    @property
+    def unpacking(self) -> float:
+        return self._unpacking
+
+    async def _unpack_first(self) -> memoryview | None:
+        """All of the file, if it can be unpacked as a whole; if not, it is fed to be unpacked as it comes."""
+        self._begun = True
+        piece = await self._unpack_whole()
+        if piece is None:
+            self._gunzip.feed(self._packed)
+        else:
+            self._ended = True
+        return piece
 
     async def _unpack_whole(self) -> memoryview | None:
         """All of the file, if all of it is here and its trailer is honest."""
@@ -211,7 +229,7 @@ class _UnpackingReader(FileReader):
         buffer = self._buffers.lend(size)
         kept = 0
         try:
-            if not await self._run(unpack_whole, packed, buffer[:size], size=size):
+            if not await self._timed(unpack_whole, packed, buffer[:size], size=size):
                 return None
             await self._next_packed()  # there is none, and its buffer goes back
             kept = size
@@ -228,12 +246,17 @@ class _UnpackingReader(FileReader):
         unpacked = b""
         try:
             while not unpacked and not self._ended:
-                unpacked = await self._run(self._gunzip.take, PIECE_BYTES, size=len(self._packed))
+                unpacked = await self._timed(self._gunzip.take, PIECE_BYTES, size=len(self._packed))
                 if not unpacked:
                     await self._feed_next()
         finally:
             self._payer.give_back(PIECE_BYTES - len(unpacked))
         return unpacked
+
+    async def _timed(self, function: Callable[[*Ts], T], *args: *Ts, size: int) -> T:
+        result, seconds = await self._run(timed, function, *args, size=size)
+        self._unpacking += seconds
+        return result
 
     async def _feed_next(self) -> None:
         await self._next_packed()

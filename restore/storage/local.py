@@ -42,8 +42,10 @@ from restore.storage.base import (
     FileReader,
     FileWriter,
     Payer,
+    Piece,
     Storage,
 )
+from restore.storage.buffers import Buffers, buffer_bytes
 from restore.storage.names import METADATA_FOLDER, RETIRED_FOLDER, check_handle, check_name
 
 Opener: TypeAlias = Callable[[str, int], int]
@@ -51,6 +53,9 @@ Opener: TypeAlias = Callable[[str, int], int]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+BUFFERED_BYTES = 16 << 20
+"""A file that is not longer is read as a whole, so that it can be unpacked as a whole."""
 
 _ERRORS: dict[int, type[RestoreError]] = {
     errno.ENOENT: MissingFileError,
@@ -77,14 +82,16 @@ class LocalFs(Storage):
     Args:
         root: the folder.
         opener: opens files for reading; `os.open` unless a test says otherwise.
+        buffers: where files go that are read as a whole.
 
     Cancellation: a call that a thread has begun is awaited to its end; no file stays open.
     Bounds: threads are those of the event loop, which ends them when it is closed.
     """
 
-    def __init__(self, root: Path, *, opener: Opener = os.open) -> None:
+    def __init__(self, root: Path, *, opener: Opener = os.open, buffers: Buffers | None = None) -> None:
         self._root = root
         self._opener = opener
+        self._buffers = buffers or Buffers()
 
     @property
     def identity(self) -> str:
@@ -111,7 +118,11 @@ class LocalFs(Storage):
             with _failures(handle):
                 # The result of a shielded call is lost when its caller is cancelled; `opened` keeps the file.
                 await shielded(open_file())
-            yield _LocalReader(handle, opened[0], payer)
+            reader = _LocalReader(handle, opened[0], payer, self._buffers)
+            try:
+                yield reader
+            finally:
+                reader.close()
         finally:
             for file in opened:
                 with _failures(handle):
@@ -221,17 +232,24 @@ class LocalFs(Storage):
 
 
 class _LocalReader(FileReader):
-    def __init__(self, handle: FileHandle, file: AsyncFileIO, payer: Payer) -> None:
+    def __init__(self, handle: FileHandle, file: AsyncFileIO, payer: Payer, buffers: Buffers) -> None:
         self._handle = handle
         self._file = file
         self._payer = payer
+        self._buffers = buffers
+        self._buffer: memoryview | None = None  # of the piece that somebody looks at
+        self._at = 0
 
     @property
     def size(self) -> int:
         with _failures(self._handle):
             return os.fstat(self._file.fileno()).st_size
 
-    async def read_piece(self) -> bytes:
+    async def read_piece(self) -> Piece:
+        self._let_go()
+        size = self.size
+        if not self._at and 0 < size <= BUFFERED_BYTES:
+            return await self._read_whole(size)
         await self._payer.take(PIECE_BYTES)
         piece = b""
         try:
@@ -240,7 +258,30 @@ class _LocalReader(FileReader):
                 piece = await shielded(self._file.read(PIECE_BYTES))
         finally:
             self._payer.give_back(PIECE_BYTES - len(piece))
+        self._at += len(piece)
         return piece
+
+    def close(self) -> None:
+        """Gives back the buffer of a piece."""
+        self._let_go()
+
+    async def _read_whole(self, size: int) -> Piece:
+        """The file, if it is not longer than it was; if it is, the rest comes in pieces."""
+        room = buffer_bytes(size)
+        await self._payer.take(room)
+        self._buffer = self._buffers.lend(size)
+        try:
+            with _failures(self._handle):
+                while read := await shielded(self._file.readinto(self._buffer[self._at : size])):
+                    self._at += read
+        finally:
+            self._payer.give_back(room - self._at)
+        return self._buffer[: self._at]
+
+    def _let_go(self) -> None:
+        if self._buffer is not None:
+            self._buffers.give_back(self._buffer)
+            self._buffer = None
 
 
 class _LocalWriter(FileWriter):

@@ -162,7 +162,8 @@ async def open_storage(source: Source, reach: Reach) -> AsyncIterator[Storage]:
         if isinstance(source, AdapterConfig):
             yield await _open_commands(source, reach, stack)
         elif source.scheme == "file":
-            yield Gzipped(LocalFs(Path(source.prefix)), packs=False)
+            buffers = Buffers()
+            yield Gzipped(LocalFs(Path(source.prefix), buffers=buffers), packs=False, buffers=buffers)
         else:
             yield await _open_remote(source, reach, stack)
 
