@@ -29,7 +29,9 @@ int block_add(struct block *block, const char *key, const uint8_t *value, size_t
     return 0;
 }
 
-size_t block_size(const struct block *block) { return block->bytes.size + block->restarts.size + sizeof(uint32_t); }
+size_t block_size(const struct block *block) {
+    return block->bytes.size + block->restarts.size + sizeof(uint32_t);
+}
 
 int block_end(struct block *block) {
     struct buffer *bytes = &block->bytes, *restarts = &block->restarts;

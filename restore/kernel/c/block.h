@@ -1,4 +1,5 @@
-/* A block of a table file while it is built: rows, then the places of the rows that have a whole key ("restarts"). */
+/* A block of a table file while it is built: rows, then the places of the rows with a whole key ("restarts").
+ * */
 #ifndef RESTORE_BLOCK_H
 #define RESTORE_BLOCK_H
 

@@ -1,4 +1,4 @@
-/* Compression to one LZ4 block (the public "LZ4 block format"), greedy, for the small blocks of table files. */
+/* Compression to one block of the public "LZ4 block format", made for the small blocks of table files. */
 #ifndef RESTORE_LZ4_H
 #define RESTORE_LZ4_H
 
@@ -6,17 +6,15 @@
 #include <stdint.h>
 
 #define LZ4_MAX_INPUT 0x7E000000
-#define LZ4_HASH_BITS 12
+#define LZ4_HASH_BITS 11
 
-/* Where four bytes were last seen, by their hash: `base + position`; what is below `base` is of an earlier block, so
- * that nothing need be cleared between blocks. All zero at first. */
+/* Room for the compressor: where four bytes were last seen, by their hash. */
 struct lz4_table {
-    uint32_t base;
     uint32_t places[1 << LZ4_HASH_BITS];
 };
 
-/* Compresses `size` bytes (at most LZ4_MAX_INPUT): the size of the block at `out`, or 0 if it needs more than `capacity`
- * bytes. The same input gives the same block, whatever was compressed before. */
+/* Compresses `size` bytes (at most LZ4_MAX_INPUT): the size of the block at `out`, or 0 if it may need more
+ * than `capacity` bytes. */
 size_t lz4_compress(struct lz4_table *table, const uint8_t *in, size_t size, uint8_t *out, size_t capacity);
 
 #endif

@@ -1,8 +1,10 @@
-/* The properties of a table file, as RocksDB's own writer of external files gives them (spec/aptosdb-schema.md 1.3).
+/* The properties of a table file, as RocksDB's own writer of external files gives them
+ * (spec/aptosdb-schema.md 1.3).
  *
- * The same rows give the same bytes, so times are zero, and nothing says where or by whom the file was written. This
- * also matters to readers: RocksDB keys cached blocks by session identity and file number. Without them in the file it
- * takes those under which it knows the file itself; if they were fixed, all files would share one key. */
+ * The same rows give the same bytes, so times are zero, and nothing says where or by whom the file was
+ * written. This also matters to readers: RocksDB keys cached blocks by session identity and file number.
+ * Without them in the file it takes those under which it knows the file itself; if they were fixed, all files
+ * would share one key. */
 #include "properties.h"
 
 #include <string.h>
@@ -22,7 +24,8 @@ static int put_property(struct block *block, const struct property *property) {
         case NUMBER: end = put_varint(number, property->number); break;
         case FIXED32: end = put_u32(number, (uint32_t)property->number); break;
         case FIXED64: end = put_u64(number, property->number); break;
-        case TEXT: return block_add(block, property->name, (const uint8_t *)property->text, strlen(property->text));
+        case TEXT:
+            return block_add(block, property->name, (const uint8_t *)property->text, strlen(property->text));
     }
     return block_add(block, property->name, number, (size_t)(end - number));
 }
@@ -33,13 +36,13 @@ int put_properties(struct block *block, const struct table_counts *counts) {
         {"rocksdb.block.based.table.index.type", FIXED32, 0, NULL}, /* binary search, one level */
         {"rocksdb.block.based.table.prefix.filtering", TEXT, 0, "0"},
         {"rocksdb.block.based.table.whole.key.filtering", TEXT, 0, "1"},
-        {"rocksdb.column.family.id", NUMBER, INT32_MAX, NULL}, /* not known: that of the one it is moved into */
+        {"rocksdb.column.family.id", NUMBER, INT32_MAX, NULL}, /* not known */
         {"rocksdb.comparator", TEXT, 0, "leveldb.BytewiseComparator"},
         {"rocksdb.compression", TEXT, 0, "LZ4"},
         {"rocksdb.creation.time", NUMBER, 0, NULL},
         {"rocksdb.data.size", NUMBER, counts->data_bytes, NULL},
         {"rocksdb.deleted.keys", NUMBER, 0, NULL},
-        /* Rewritten, or overridden from the manifest, when the file is moved in over rows with the same keys. */
+        /* Set, or overridden from the manifest, when the file is moved in over rows that it overlaps. */
         {"rocksdb.external_sst_file.global_seqno", FIXED64, 0, NULL},
         {"rocksdb.external_sst_file.version", FIXED32, 2, NULL},
         {"rocksdb.filter.size", NUMBER, 0, NULL},

@@ -1,6 +1,7 @@
 /* The writer of RocksDB table files: rows -> data blocks -> index, properties, metaindex and footer.
  *
- * Written from the public description of RocksDB's block-based table format and from files that RocksDB wrote. */
+ * Written from the public description of RocksDB's block-based table format and from files that RocksDB
+ * wrote. */
 #include "table.h"
 
 #include <errno.h>
@@ -10,20 +11,9 @@
 
 #include "block.h"
 #include "buffer.h"
-#include "crc32c.h"
-#include "lz4.h"
 #include "properties.h"
-#include "sink.h"
+#include "table_file.h"
 #include "words.h"
-
-#define MAGIC 0x88E241B785F4CFF7ULL
-#define FORMAT_VERSION 5
-#define FOOTER_BYTES 53
-#define HANDLES_BYTES 40 /* two handles and padding */
-#define CHECKSUM_CRC32C 1
-#define TRAILER_BYTES 5 /* compression and checksum, behind each block */
-
-enum compression { STORED = 0, LZ4 = 4 };
 
 /* RocksDB's default, and the node's. */
 #define BLOCK_BYTES 4096
@@ -38,64 +28,22 @@ enum compression { STORED = 0, LZ4 = 4 };
 #define TAG_BYTES 8
 static const uint8_t TAG[TAG_BYTES] = {1};
 
-struct handle {
-    uint64_t offset;
-    uint64_t size;
-};
-
 struct table_writer {
-    struct sink sink;
+    struct table_file file;
     struct table_counts counts;
     struct buffer last_key;
     struct block data; /* the block that is being filled */
     size_t data_rows;
     struct block index;
-    struct lz4_table lz4;
 };
 
-/* ---- blocks as they are stored ---- */
-
-/* The block's compressed form at `out`, which has room for it as it is; 0 where that does not save an eighth. */
-static size_t compress(struct table_writer *writer, const struct buffer *bytes, uint8_t *out) {
-    size_t prefix = (size_t)(put_varint(out, bytes->size) - out);
-    size_t worth = bytes->size - bytes->size / 8 - 1;
-    if (worth <= prefix) return 0;
-    size_t size = lz4_compress(&writer->lz4, bytes->bytes, bytes->size, out + prefix, worth - prefix);
-    return size ? prefix + size : 0;
-}
-
-/* RocksDB stores checksums rotated and shifted, as they may be of data that holds checksums. */
-static uint32_t masked(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xA282EAD8U; }
-
-static int write_block(struct table_writer *writer, const struct buffer *bytes, enum compression wanted,
-                       struct handle *handle) {
-    uint8_t *place;
-    int error = sink_reserve(&writer->sink, bytes->size + TRAILER_BYTES, &place);
-    if (error) return error;
-    size_t size = wanted == LZ4 ? compress(writer, bytes, place) : 0;
-    enum compression used = size ? LZ4 : STORED;
-    if (!size) {
-        size = bytes->size;
-        memcpy(place, bytes->bytes, size);
-    }
-    place[size] = (uint8_t)used;
-    put_u32(place + size + 1, masked(crc32c(place, size + 1)));
-    *handle = (struct handle){sink_size(&writer->sink), size};
-    sink_take(&writer->sink, size + TRAILER_BYTES);
-    return 0;
-}
-
 /* ---- the index ---- */
-
-static uint8_t *put_handle(uint8_t *at, const struct handle *handle) {
-    return put_varint(put_varint(at, handle->offset), handle->size);
-}
 
 static int add_to_index(struct table_writer *writer, const uint8_t *separator, size_t size,
                         const struct handle *handle) {
     struct buffer *bytes = &writer->index.bytes;
     int error = block_restart(&writer->index);
-    if (!error) error = buffer_reserve(bytes, 2 * VARINT32_BYTES + size + 2 * VARINT64_BYTES);
+    if (!error) error = buffer_reserve(bytes, 2 * VARINT32_BYTES + size + HANDLE_BYTES);
     if (error) return error;
     uint8_t *at = put_varint(bytes->bytes + bytes->size, 0); /* shared with the row before */
     at = put_varint(at, size);
@@ -104,7 +52,7 @@ static int add_to_index(struct table_writer *writer, const uint8_t *separator, s
     return 0;
 }
 
-/* Turns `last` into a short key that is at or above it and below `next`, with which it shares `shared` bytes. */
+/* Makes `last` a short key at or above itself, and below `next`, with which it shares `shared` bytes. */
 static void shorten(struct buffer *last, const uint8_t *next, size_t next_size, size_t shared) {
     if (shared == last->size) return;
     if (last->bytes[shared] + 1 == next[shared] && next_size == shared + 1) return;
@@ -116,7 +64,7 @@ static void shorten(struct buffer *last, const uint8_t *next, size_t next_size, 
 static int end_data(struct table_writer *writer) {
     struct handle handle;
     int error = block_end(&writer->data);
-    if (!error) error = write_block(writer, &writer->data.bytes, LZ4, &handle);
+    if (!error) error = write_block(&writer->file, &writer->data.bytes, LZ4, &handle);
     if (!error) error = add_to_index(writer, writer->last_key.bytes, writer->last_key.size, &handle);
     if (error) return error;
     writer->counts.blocks++;
@@ -130,7 +78,7 @@ static int end_data(struct table_writer *writer) {
 int table_open(struct table_writer **writer, const char *path) {
     struct table_writer *new = calloc(1, sizeof *new);
     if (!new) return ENOMEM;
-    int error = sink_open(&new->sink, path);
+    int error = sink_open(&new->file.sink, path);
     if (error) free(new);
     else *writer = new;
     return error;
@@ -178,8 +126,8 @@ static int put_row(struct table_writer *writer, const uint8_t *key, size_t key_s
     return 0;
 }
 
-int table_add_parts(struct table_writer *writer, const uint8_t *key, size_t key_size, const struct table_part *parts,
-                    size_t count) {
+int table_add_parts(struct table_writer *writer, const uint8_t *key, size_t key_size,
+                    const struct table_part *parts, size_t count) {
     size_t value_size = 0, shared = 0;
     if (key_size > TABLE_MAX_ROW_BYTES) return EFBIG;
     for (size_t i = 0; i < count; i++) {
@@ -214,43 +162,33 @@ int table_add(struct table_writer *writer, const uint8_t *key, size_t key_size, 
 /* ---- the end of the file ---- */
 
 static int write_index(struct table_writer *writer, struct handle *handle) {
-    writer->counts.data_bytes = sink_size(&writer->sink);
+    writer->counts.data_bytes = sink_size(&writer->file.sink);
     int error = block_end(&writer->index);
     if (error) return error;
     writer->counts.index_bytes = writer->index.bytes.size + TRAILER_BYTES;
-    return write_block(writer, &writer->index.bytes, STORED, handle);
+    return write_block(&writer->file, &writer->index.bytes, STORED, handle);
 }
 
 static int write_properties(struct table_writer *writer, struct handle *handle) {
     struct block block = {0};
     int error = put_properties(&block, &writer->counts);
     if (!error) error = block_end(&block);
-    if (!error) error = write_block(writer, &block.bytes, STORED, handle);
+    if (!error) error = write_block(&writer->file, &block.bytes, STORED, handle);
     block_free(&block);
     return error;
 }
 
 /* The block that names the others by name: only one has a name. */
-static int write_metaindex(struct table_writer *writer, const struct handle *properties, struct handle *handle) {
+static int write_metaindex(struct table_writer *writer, const struct handle *properties,
+                           struct handle *handle) {
     struct block block = {0};
-    uint8_t value[2 * VARINT64_BYTES];
-    int error = block_add(&block, "rocksdb.properties", value, (size_t)(put_handle(value, properties) - value));
+    uint8_t value[HANDLE_BYTES];
+    size_t size = (size_t)(put_handle(value, properties) - value);
+    int error = block_add(&block, "rocksdb.properties", value, size);
     if (!error) error = block_end(&block);
-    if (!error) error = write_block(writer, &block.bytes, STORED, handle);
+    if (!error) error = write_block(&writer->file, &block.bytes, STORED, handle);
     block_free(&block);
     return error;
-}
-
-static int write_footer(struct table_writer *writer, const struct handle *metaindex, const struct handle *index) {
-    uint8_t *place;
-    int error = sink_reserve(&writer->sink, FOOTER_BYTES, &place);
-    if (error) return error;
-    memset(place, 0, FOOTER_BYTES);
-    place[0] = CHECKSUM_CRC32C;
-    put_handle(put_handle(place + 1, metaindex), index);
-    put_u64(put_u32(place + 1 + HANDLES_BYTES, FORMAT_VERSION), MAGIC);
-    sink_take(&writer->sink, FOOTER_BYTES);
-    return 0;
 }
 
 static void release(struct table_writer *writer) {
@@ -266,18 +204,18 @@ int table_finish(struct table_writer *writer, uint64_t *file_size) {
     if (!error) error = write_index(writer, &index);
     if (!error) error = write_properties(writer, &properties);
     if (!error) error = write_metaindex(writer, &properties, &metaindex);
-    if (!error) error = write_footer(writer, &metaindex, &index);
+    if (!error) error = write_footer(&writer->file, &metaindex, &index);
     if (error) {
         table_abort(writer);
         return error;
     }
-    *file_size = sink_size(&writer->sink);
-    error = sink_finish(&writer->sink);
+    *file_size = sink_size(&writer->file.sink);
+    error = sink_finish(&writer->file.sink);
     release(writer);
     return error;
 }
 
 void table_abort(struct table_writer *writer) {
-    sink_abort(&writer->sink);
+    sink_abort(&writer->file.sink);
     release(writer);
 }

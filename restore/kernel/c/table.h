@@ -1,12 +1,13 @@
 /* RocksDB table files, to be moved into an instance ("ingested"), written without the interpreter's lock.
  *
- * The format is RocksDB's block-based table of format_version 5, which 8.10 to 10.x read, with LZ4 where it saves an
- * eighth, CRC-32C, and one index block; every row has sequence number 0. The same rows give the same bytes.
+ * The format is RocksDB's block-based table of format_version 5, which 8.10 to 10.x read, with LZ4 where it
+ * saves an eighth, CRC-32C, and one index block; every row has sequence number 0. The same rows give the same
+ * bytes.
  *
  * Nothing is synced: RocksDB syncs a file that it takes over before the instance's manifest names it.
  *
- * Bounds: 300 KiB; three times the largest row; and the index in memory, at most twice what it takes in the file: for
- * each block (3.6 to 4 KiB of rows, or one larger row) 14 bytes and, at most, its last key. */
+ * Bounds: 300 KiB, four times the largest row, and three times the index: for each block (3.6 to 4 KiB of rows,
+ * or one larger row) some 14 bytes and, at most, its last key. */
 #ifndef RESTORE_TABLE_H
 #define RESTORE_TABLE_H
 
@@ -27,17 +28,17 @@ struct table_part {
 /* Creates the file, which must not be there: 0 or errno. */
 int table_open(struct table_writer **writer, const char *path);
 
-/* Adds a row: 0 or errno. EINVAL where the key is not above the one before, EFBIG where the row is too large. After an
- * error the writer can only be aborted. */
+/* Adds a row: 0 or errno. EINVAL where the key is not above the one before, EFBIG where the row is too large.
+ * After an error the writer can only be aborted. */
 int table_add(struct table_writer *writer, const uint8_t *key, size_t key_size, const uint8_t *value,
               size_t value_size);
 
 /* The same with a value of `count` parts that follow each other. */
-int table_add_parts(struct table_writer *writer, const uint8_t *key, size_t key_size, const struct table_part *parts,
-                    size_t count);
+int table_add_parts(struct table_writer *writer, const uint8_t *key, size_t key_size,
+                    const struct table_part *parts, size_t count);
 
-/* Completes and closes the file, at least one row of it: 0 or errno, and then there is no file. The writer is gone
- * either way. */
+/* Completes and closes the file, at least one row of it: 0 or errno, and then there is no file. The writer is
+ * gone either way. */
 int table_finish(struct table_writer *writer, uint64_t *file_size);
 
 /* Closes and removes the file; the writer is gone. */

@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "shared_bytes takes the first byte of a word to be its lowest"
+#endif
+
 static inline uint32_t load32(const uint8_t *at) {
     uint32_t word;
     memcpy(&word, at, sizeof word);
@@ -21,7 +25,10 @@ static inline uint64_t load64(const uint8_t *at) {
 /* How many of the first `size` bytes at `a` and `b` are equal before the first that is not. */
 static inline size_t shared_bytes(const uint8_t *a, const uint8_t *b, size_t size) {
     size_t i = 0;
-    while (size - i >= 8 && load64(a + i) == load64(b + i)) i += 8;
+    for (; size - i >= 8; i += 8) {
+        uint64_t difference = load64(a + i) ^ load64(b + i);
+        if (difference) return i + (size_t)__builtin_ctzll(difference) / 8;
+    }
     while (i < size && a[i] == b[i]) i++;
     return i;
 }

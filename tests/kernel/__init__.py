@@ -1,0 +1,1 @@
+"""Tests of restore/kernel: the C extension against its pure Python forms, and against others' readers."""
