@@ -27,7 +27,7 @@ from restore.ledger.transaction import parse_transaction_record
 from restore.proof.snapshot import FrontierProver, TreeProver
 from restore.proof.transactions import check_transactions
 from restore.sample.spec import SampleSpec
-from restore.wire.records import cut_records
+from restore.wire.records import FramedRecords, cut_records
 
 
 def main() -> None:
@@ -61,19 +61,21 @@ def main() -> None:
         print(f"{name:<28} {len(data) / 1e6:>10.2f} {peak / 1e6:>8.1f} {peak / len(data):>7.1f} {charged:>8}")
 
 
+def framed(data: bytes) -> FramedRecords:
+    """The records of a whole file."""
+    return FramedRecords(data, len(cut_records(data)))
+
+
 def _cases(root: Path) -> list[tuple[str, Path, Callable[[bytes], object], int]]:
     state_file = next(root.glob("state_epoch_*/state.manifest"))
     state = parse_state_snapshot_manifest(state_file.read_bytes(), file=state_file.name)
     state_chunk = state.chunks[1]
 
     def decode_state(data: bytes) -> object:
-        prover = TreeProver(APTOS, state.version)
-        return snapshot.decode_chunk(APTOS, state_chunk, cut_records(data), prover, keeps_values=True)
+        return snapshot.decode_chunk(APTOS, state_chunk, framed(data), TreeProver(APTOS, state.version))
 
     def prove_state(data: bytes) -> object:
-        return snapshot.decode_chunk(
-            APTOS, state_chunk, cut_records(data), FrontierProver(APTOS), keeps_values=False
-        )
+        return snapshot.decode_chunk(APTOS, state_chunk, framed(data), FrontierProver(APTOS))
 
     files = sorted(root.glob("transaction_*/transaction.manifest"), key=lambda path: path.stat().st_size)
     saved = parse_transaction_manifest(files[-1].read_bytes(), file=files[-1].name)

@@ -11,7 +11,8 @@ from restore.errors import CorruptAnswerError
 from restore.fetch import Fetcher
 from restore.flow.slots import Slots
 from restore.limits import limits_of_process
-from restore.report.events import Event, Retried
+from restore.report.events import Event, Retried, Worked, silent
+from restore.report.stopwatch import Stopwatch
 from restore.storage.gzipped import Gzipped
 from restore.storage.local import LocalFs
 from restore.wire.records import FramedRecords
@@ -39,10 +40,13 @@ async def test_what_came_damaged_is_fetched_again_and_told(tmp_path: Path) -> No
     storage = Gzipped(LocalFs(tmp_path), packs=True)
     async with Fetcher(storage, limits_of_process(concurrency=1), slots=Slots(1, report=repair)) as fetcher:
         with fetcher.holding() as hold:
-            records = await fetcher.read_records("chunk", hold, expected=1, decoded_bytes=size_of)
+            watch = Stopwatch(told.append, "phase")
+            async with fetcher.records("chunk", hold, watch, expected=1, decoded_bytes=size_of) as records:
+                found = records.cut(), records.size
             proof = await fetcher.read_small("proof", hold)
             hold.release()
-    assert (records.cut(), records.size, proof) == ([b"record"], 10, b"\0\0\0\6record")
+    assert (*found, proof) == ([b"record"], 10, b"\0\0\0\6record")
+    assert {event.stage for event in told if isinstance(event, Worked)} == {"budget", "unpack", "fetch"}
     assert [(event.file, event.attempt) for event in told if isinstance(event, Retried)] == [
         ("chunk", 2),
         ("proof", 2),
@@ -53,6 +57,8 @@ async def test_what_stays_damaged_is_refused_and_nothing_of_it_is_held(tmp_path:
     (tmp_path / "chunk").write_bytes(DAMAGED)
     async with Fetcher(Gzipped(LocalFs(tmp_path), packs=True), limits_of_process(concurrency=1)) as fetcher:
         with pytest.raises(CorruptAnswerError), fetcher.holding() as hold:
-            await fetcher.read_records("chunk", hold, expected=1, decoded_bytes=size_of)
+            watch = Stopwatch(silent, "phase")
+            async with fetcher.records("chunk", hold, watch, expected=1, decoded_bytes=size_of):
+                pass
         used = [budget.statistics().used for budget in (fetcher.memory, fetcher.descriptors)]
     assert used == [0, 0]

@@ -270,13 +270,15 @@ class _LocalReader(FileReader):
         room = buffer_bytes(size)
         await self._payer.take(room)
         self._buffer = self._buffers.lend(size)
+        kept = 0
         try:
             with _failures(self._handle):
                 while read := await shielded(self._file.readinto(self._buffer[self._at : size])):
                     self._at += read
+            kept = self._at
         finally:
-            self._payer.give_back(room - self._at)
-        return self._buffer[: self._at]
+            self._payer.give_back(room - kept)
+        return self._buffer[:kept]
 
     def _let_go(self) -> None:
         if self._buffer is not None:

@@ -1,0 +1,44 @@
+"""The forms that do the work: a test that takes `kernel` runs once in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import pytest
+
+from restore.kernel.choice import PURE, VARIABLE, uses_native
+
+NATIVE = "native"
+"""The extension, with whatever the CPU has."""
+
+needs_native = pytest.mark.skipif(
+    find_spec("restore.kernel._native") is None, reason="the C extension is not built"
+)
+
+KERNELS = (PURE, pytest.param(NATIVE, marks=needs_native))
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Does the work of this process in one form."""
+    with pytest.MonkeyPatch.context() as patch:
+        if name == NATIVE:
+            patch.delenv(VARIABLE, raising=False)
+        else:
+            patch.setenv(VARIABLE, name)
+        uses_native.cache_clear()
+        try:
+            assert uses_native() == (name == NATIVE)
+            yield
+        finally:
+            uses_native.cache_clear()
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each form in turn."""
+    name: str = request.param
+    with using(name):
+        yield name
