@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from restore.catalog.mirror import PRIVATE, MirrorOptions
 from restore.fetch import Fetcher
 from restore.ledger.hashes import Domain
 from restore.proof.trust import TrustedHistory
@@ -21,6 +22,7 @@ class Run:
         history: the verified epoch endings.
         target: where proven data goes.
         report: takes events.
+        metadata: where the backup's metadata is kept, and beside it what was verified of its history.
     """
 
     fetcher: Fetcher
@@ -28,3 +30,4 @@ class Run:
     history: TrustedHistory
     target: Target
     report: Report
+    metadata: MirrorOptions = PRIVATE
