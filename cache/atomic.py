@@ -27,11 +27,20 @@ class DurableFile:
         path: the final name; its folder must exist.
         overwrite: whether a file of that name is replaced; else it raises `FileExistsError`.
         temporary_folder: where the temporary file lies, on the same filesystem; beside `path` unless given.
+        mode: who may read and write the file, besides what the umask forbids.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = True, temporary_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool = True,
+        temporary_folder: Path | None = None,
+        mode: int = 0o644,
+    ) -> None:
         self._path = path
         self._overwrite = overwrite
+        self._mode = mode
         # Random: process ids repeat, after a crash and on other machines that share the folder.
         name = f"{TEMPORARY_PREFIX}{secrets.token_hex(16)}"
         self._temporary = (temporary_folder or path.parent) / name
@@ -55,7 +64,7 @@ class DurableFile:
         if not self._overwrite and os.path.lexists(self._path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(self._temporary, flags, 0o644)
+        self._descriptor = os.open(self._temporary, flags, self._mode)
 
     def write(self, data: bytes) -> None:
         """Appends all of `data`."""

@@ -170,7 +170,7 @@ async def _restore(
         Fetcher(request.storage, request.limits, slots=request.slots) as fetcher,
         open_target(folder, fetcher.workers, report=report, domain=request.domain) as target,
     ):
-        run = Run(fetcher, request.domain, history, target, report)
+        run = Run(fetcher, request.domain, history, target, report, request.metadata)
         journal = Journal(folder, fetcher.workers, report)
         await _restore_epochs(run, plan, journal)
         await _Steps(run, plan, journal).run()

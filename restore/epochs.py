@@ -1,27 +1,37 @@
 """Epoch endings: from the backup's manifests to a verified history, and to the target.
 
-Manifests are read ahead and in parallel; the chain itself is sequential, since each ledger info is checked
-with the validators that the one before announced.
+Manifests are read ahead and in parallel, a group of them in each task. The chain itself is sequential, since
+each ledger info is checked with the validators that the one before announced. But what it announced can be
+read before it is verified: so the signatures are checked early, in batches and in all threads, under the
+validators that the ending before *claims*. Then each ending is added to the history in order, which takes a
+signature for checked only if it was under the very validators that it knows by then. So nothing is trusted
+before all that lies before it is, and what does not hold is found and named in order, as if nothing had been
+checked early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from restore.catalog.entries import EpochEndingEntry
 from restore.catalog.loading import load_epoch_ending_manifest
-from restore.catalog.manifests import EpochEndingChunk, EpochEndingManifest
+from restore.catalog.manifests import EpochEndingChunk
+from restore.catalog.mirror_remembered import RememberedFile
 from restore.errors import ManifestError, located
 from restore.fetch import Fetcher, Hold
-from restore.flow.stream import OrderedStream
+from restore.flow.stream import HELD_PER_RUNNING, OrderedStream
 from restore.ledger.hashes import Domain
-from restore.ledger.ledger_info import SignedLedgerInfo
+from restore.ledger.ledger_info import EpochState, SignedLedgerInfo
+from restore.ledger.signatures import Claim
 from restore.ledger.waypoint import Waypoint
+from restore.proof.remembered import Remembered
 from restore.proof.trust import TrustedHistory
-from restore.report.events import Advanced, PhaseFinished, PhaseStarted
+from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted
+from restore.report.figures import show_count
 from restore.report.stopwatch import Stopwatch, timed
 from restore.run import Run
+from restore.signatures import SignatureChecks
 from restore.wire.records import FramedRecords
 
 PHASE = "epoch endings"
@@ -29,13 +39,39 @@ PHASE = "epoch endings"
 DECODED_FACTOR = 8
 """Memory of a decoded ledger info over its encoded bytes: a validator's 89 bytes become three objects."""
 
+GROUP_EPOCHS = 64
+"""Most backups are of one epoch. So many are read by one task, where there are enough of them, and make two
+batches; on mainnet they take 7 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Endings:
-    """The ledger infos of one backup, as read: each parses, none is trusted yet."""
+class _Ending:
+    """The ledger info of one epoch, as read: it parses, it is not trusted yet.
 
-    manifest: EpochEndingManifest
-    infos: list[tuple[str, SignedLedgerInfo]]
+    Attributes:
+        file: it is from.
+        signed: the ledger info.
+        waypoint: what the manifest says of it.
+    """
+
+    file: str
+    signed: SignedLedgerInfo
+    waypoint: Waypoint
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The endings of some consecutive backups.
+
+    Attributes:
+        endings: in order.
+        checked: by epoch, the validators whose signatures hold.
+        size: encoded bytes.
+        hold: what pays for it.
+    """
+
+    endings: list[_Ending]
+    checked: dict[int, EpochState]
     size: int
     hold: Hold
 
@@ -55,52 +91,118 @@ async def restore_epoch_endings(
         ManifestError: a count, epoch or waypoint that is not what the manifest says.
         TrustError: a ledger info that nothing vouches for.
     """
-
-    async def read(entry: EpochEndingEntry) -> _Endings:
-        with run.fetcher.holding() as hold:
-            return await _read_endings(run.fetcher, entry, hold, Stopwatch(run.report, PHASE))
-
     fetcher, history = run.fetcher, run.history
+    file = RememberedFile(run.metadata, fetcher.storage.identity)
+    remembered = Remembered(history.policy, run.domain, await file.load()) if file.is_kept else None
+
+    async def read(group: Sequence[EpochEndingEntry]) -> _Group:
+        run.tell_depth(PHASE, stream)
+        with fetcher.holding() as hold:
+            endings, size = await _read_group(fetcher, group, hold, Stopwatch(run.report, PHASE))
+            checked = await checks.check(_claims(endings, None))
+            return _Group(endings, checked, size, hold)
+
     later: list[bytes] = []
-    total = sum(entry.last_epoch - entry.first_epoch + 1 for entry in entries)
+    total = sum(map(_epochs, entries))
     run.report(PhaseStarted(PHASE, "epochs", total))
-    async with OrderedStream(
-        entries, read, concurrency=fetcher.slots, discard=lambda endings: endings.hold.release()
-    ) as stream:
-        async for endings in stream:
+    async with (
+        SignatureChecks(
+            fetcher.workers, run.domain, processes=fetcher.limits.concurrency, remembered=remembered
+        ) as checks,
+        OrderedStream(
+            _grouped(entries, epochs=_group_epochs(total, fetcher.slots.downloads)),
+            read,
+            concurrency=fetcher.slots,
+            discard=lambda group: group.hold.release(),
+        ) as stream,
+    ):
+        async for group in stream:
             # Backups may overlap; what the history has already is not needed again.
-            new = [(file, signed) for file, signed in endings.infos if signed.info.epoch >= history.epochs]
-            await fetcher.workers.run(_extend, history, new, endings.manifest, run.domain)
-            kept = [signed for _, signed in new if signed.info.version <= target_version]
-            await run.target.save_ledger_infos(kept)
-            later += [signed.raw for _, signed in new if target_version < signed.info.version <= reach]
-            endings.hold.release()
-            run.report(Advanced(PHASE, len(endings.infos), endings.size))
+            new = [ending for ending in group.endings if ending.signed.info.epoch >= history.epochs]
+            # What the group before announces was not known to the task that read this one.
+            checked = group.checked | await checks.check(_claims(new[:1], history.announced))
+            await fetcher.workers.run(_extend, history, new, checked, run.domain)
+            infos = [ending.signed for ending in new]
+            await run.target.save_ledger_infos(
+                [signed for signed in infos if signed.info.version <= target_version]
+            )
+            later += [signed.raw for signed in infos if target_version < signed.info.version <= reach]
+            group.hold.release()
+            run.report(Advanced(PHASE, len(group.endings), group.size))
+    if remembered is not None:
+        await _remember(run, file, remembered)
     run.report(PhaseFinished(PHASE))
     return tuple(later)
 
 
-async def _read_endings(fetcher: Fetcher, entry: EpochEndingEntry, hold: Hold, watch: Stopwatch) -> _Endings:
-    manifest = await load_epoch_ending_manifest(fetcher.storage, entry.manifest)
-    if (manifest.first_epoch, manifest.last_epoch) != (entry.first_epoch, entry.last_epoch):
-        raise ManifestError(
-            "manifest is of other epochs than its metadata line",
-            file=entry.manifest,
-            expected=f"{entry.first_epoch}..{entry.last_epoch}",
-            found=f"{manifest.first_epoch}..{manifest.last_epoch}",
-        )
-    infos: list[tuple[str, SignedLedgerInfo]] = []
+async def _remember(run: Run, file: RememberedFile, remembered: Remembered) -> None:
+    if remembered.has_news:
+        await file.add(remembered.confirmed)
+    if remembered.recalled:
+        recalled = show_count(remembered.recalled, "epoch endings")
+        run.report(Notice(f"the signatures of {recalled} were checked by an earlier run"))
+
+
+def _group_epochs(total: int, slots: int) -> int:
+    """Epochs that one task reads: so few that every slot has some, where that is less."""
+    return max(1, min(GROUP_EPOCHS, total // (HELD_PER_RUNNING * slots)))
+
+
+def _grouped(entries: Sequence[EpochEndingEntry], *, epochs: int) -> Iterator[list[EpochEndingEntry]]:
+    """Consecutive backups, put together until they have so many epochs."""
+    group: list[EpochEndingEntry] = []
+    for entry in entries:
+        group.append(entry)
+        if sum(map(_epochs, group)) >= epochs:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _epochs(entry: EpochEndingEntry) -> int:
+    return entry.last_epoch - entry.first_epoch + 1
+
+
+def _claims(endings: Sequence[_Ending], announced: EpochState | None) -> list[Claim]:
+    """Each ending, with the validators that the one before it claims: `announced` for the first of them."""
+    infos = [ending.signed for ending in endings]
+    before = [announced, *(signed.info.next_epoch_state for signed in infos[:-1])]
+    return [
+        Claim(signed, validators)
+        for signed, validators in zip(infos, before, strict=True)
+        if validators is not None and validators.epoch == signed.info.epoch
+    ]
+
+
+async def _read_group(
+    fetcher: Fetcher, entries: Sequence[EpochEndingEntry], hold: Hold, watch: Stopwatch
+) -> tuple[list[_Ending], int]:
+    """The endings of some backups, and their size in bytes."""
+    endings: list[_Ending] = []
     size = 0
-    for chunk in manifest.chunks:
-        expected = chunk.last_epoch - chunk.first_epoch + 1
-        async with fetcher.records(
-            chunk.ledger_infos, hold, watch, expected=expected, decoded_bytes=decoded_bytes
-        ) as records:
-            size += records.size
-            parsed, seconds = await fetcher.workers.run(timed, _parse, chunk, records)
-            watch.lap("decode", items=expected, size=records.size, seconds=seconds)
-        infos += [(chunk.ledger_infos, signed) for signed in parsed]
-    return _Endings(manifest, infos, size, hold)
+    for entry in entries:
+        manifest = await load_epoch_ending_manifest(fetcher.storage, entry.manifest)
+        if (manifest.first_epoch, manifest.last_epoch) != (entry.first_epoch, entry.last_epoch):
+            raise ManifestError(
+                "manifest is of other epochs than its metadata line",
+                file=entry.manifest,
+                expected=f"{entry.first_epoch}..{entry.last_epoch}",
+                found=f"{manifest.first_epoch}..{manifest.last_epoch}",
+            )
+        infos: list[tuple[str, SignedLedgerInfo]] = []
+        for chunk in manifest.chunks:
+            expected = chunk.last_epoch - chunk.first_epoch + 1
+            async with fetcher.records(
+                chunk.ledger_infos, hold, watch, expected=expected, decoded_bytes=decoded_bytes
+            ) as records:
+                size += records.size
+                parsed, seconds = await fetcher.workers.run(timed, _parse, chunk, records)
+                watch.lap("decode", items=expected, size=records.size, seconds=seconds)
+            infos += [(chunk.ledger_infos, signed) for signed in parsed]
+        for (file, signed), waypoint in zip(infos, manifest.parsed_waypoints(), strict=True):
+            endings.append(_Ending(file, signed, waypoint))
+    return endings, size
 
 
 def decoded_bytes(records: FramedRecords) -> int:
@@ -123,19 +225,15 @@ def _parse(chunk: EpochEndingChunk, records: FramedRecords) -> list[SignedLedger
 
 
 def _extend(
-    history: TrustedHistory,
-    infos: Sequence[tuple[str, SignedLedgerInfo]],
-    manifest: EpochEndingManifest,
-    domain: Domain,
+    history: TrustedHistory, endings: Sequence[_Ending], checked: Mapping[int, EpochState], domain: Domain
 ) -> None:
-    """Chains one backup's ledger infos, each compared with the manifest's waypoint first."""
-    waypoints = manifest.parsed_waypoints()
-    for file, signed in infos:
-        with located(file=file, version=signed.info.version):
-            expected = waypoints[signed.info.epoch - manifest.first_epoch]
+    """Chains endings, each compared with the manifest's waypoint first."""
+    for ending in endings:
+        signed, expected = ending.signed, ending.waypoint
+        with located(file=ending.file, version=signed.info.version):
             found = Waypoint.of(signed.info, domain)
             if found != expected:
                 raise ManifestError(
                     "ledger info is not the one of the manifest's waypoint", expected=expected, found=found
                 )
-            history.extend(signed)
+            history.extend(signed, checked_under=checked.get(signed.info.epoch))

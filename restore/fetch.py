@@ -32,6 +32,11 @@ class Hold:
     memory: Lease
     descriptor: Lease
 
+    @property
+    def waited(self) -> float:
+        """Seconds that it waited for either."""
+        return self.memory.waited + self.descriptor.waited
+
     def release(self) -> None:
         """Gives everything back. Idempotent."""
         self.memory.close()
@@ -109,6 +114,7 @@ class Fetcher:
             FormatError: a torn or impossible record, with its offset.
             ManifestError: another number of records.
         """
+        waited = hold.waited
         await hold.descriptor.take(self.storage.descriptors_per_file)
         async with AsyncExitStack() as opened:
             with located(file=handle):
@@ -120,7 +126,7 @@ class Fetcher:
                 if records.count != expected:
                     raise _miscounted(expected, records.count)
             await hold.memory.take(decoded_bytes(records))
-            watch.set_aside("budget", hold.memory.waited + hold.descriptor.waited)
+            watch.set_aside("budget", hold.waited - waited)
             watch.set_aside("unpack", unpacking, items=expected, size=records.size)
             watch.lap("fetch", items=expected, size=records.size)
             yield records

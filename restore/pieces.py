@@ -134,7 +134,7 @@ async def restore_piece(
             refuse_unchecked(trust, folder.load_mark())
         pieces = _begin_piece(folder, request, piece, known)
         async with _opened(request, folder, report) as (fetcher, target):
-            run = Run(fetcher, request.domain, history, target, report)
+            run = Run(fetcher, request.domain, history, target, report, request.metadata)
             session = Session(run, Journal(folder, fetcher.workers, report), pieces, epoch_endings)
             if reads_epochs and not trust.skip:
                 later = await restore_epoch_endings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from restore.catalog.mirror import PRIVATE, MirrorOptions
 from restore.fetch import Fetcher
 from restore.flow.stream import OrderedStream
 from restore.ledger.hashes import Domain
@@ -23,6 +24,7 @@ class Run:
         history: the verified epoch endings.
         target: where proven data goes.
         report: takes events.
+        metadata: where the backup's metadata is kept, and beside it what was verified of its history.
     """
 
     fetcher: Fetcher
@@ -30,6 +32,7 @@ class Run:
     history: TrustedHistory
     target: Target
     report: Report
+    metadata: MirrorOptions = PRIVATE
 
     def tell_depth(self, phase: str, stream: OrderedStream[Any, Any]) -> None:
         """Tells how many chunks of a phase are in progress, and how many wait for their turn."""

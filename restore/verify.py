@@ -92,7 +92,7 @@ async def _verify_view(view: MetadataView, request: VerifyRequest, report: Repor
     first_used = min([*versions, *(entry.first_version for entry in backups[:1])], default=0)
     history = TrustedHistory(request.trust, request.domain, keep_from=first_used)
     async with Fetcher(request.storage, request.limits, slots=request.slots) as fetcher:
-        run = Run(fetcher, request.domain, history, DryTarget(), report)
+        run = Run(fetcher, request.domain, history, DryTarget(), report, request.metadata)
         await _verify_epochs(run, view, tuple(versions))
         finished = None if snapshot is None else await _verify_snapshot(run, snapshot)
         position = await _verify_transactions(run, backups, last)

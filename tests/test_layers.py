@@ -25,8 +25,8 @@ ROWS = (  # lowest first; a unit is a package or a story file of `restore`
     {"ledger"},
     {"proof", "storage"},
     {"target", "catalog"},
-    {"fetch"},
-    {"run"},
+    {"fetch", "checker"},
+    {"run", "signatures"},
     {"plan", "epochs", "snapshot", "transactions"},
     {"resume"},
     {"pieces"},
@@ -63,6 +63,7 @@ ATOMIC_USERS = {"storage", "catalog", "target"}
 CACHE_USERS = {
     "restore.catalog.mirror",
     "restore.catalog.mirror_errors",
+    "restore.catalog.mirror_remembered",
     "restore.catalog.mirror_source",
     "restore.catalog.mirror_upkeep",
     "restore.cli.diagnosis",

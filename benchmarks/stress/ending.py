@@ -41,6 +41,6 @@ async def check_ending(scene: Scene) -> MirrorState:
 
 def _belongs(path: Path) -> bool:
     return (
-        path.name in {"CACHEDIR.TAG", "index", "summary", "removal.lock", "sync.lock"}
+        path.name in {"CACHEDIR.TAG", "index", "summary", "removal.lock", "sync.lock", "verified"}
         or path.suffix == ".pack"
     )

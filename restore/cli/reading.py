@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHILDREN_BESIDE = 2
-"""Children besides one for each chunk: a listing, and one that is about to be gone."""
+"""Children besides one for each chunk, and the processes that check signatures: a listing, and one that is
+about to be gone."""
 
 TASKS, TASKS_PER_CHUNK = 128, 16
 """Of one chunk, or small file, the stream's task, two requests, and calls that are shielded."""
@@ -135,7 +136,7 @@ def _bounds(limits: Limits) -> Bounds:
 
     return Bounds(
         tasks=TASKS + TASKS_PER_CHUNK * limits.max_concurrency,
-        children=limits.max_concurrency + 2 * CHILDREN_BESIDE,
+        children=limits.max_concurrency + limits.concurrency + 2 * CHILDREN_BESIDE,
         descriptors=reachable_descriptors() - DESCRIPTORS_TO_STOP,
         memory_bytes=int(MOST_OF_MEMORY * available_memory()),
     )

@@ -5,10 +5,20 @@ Source: spec/ledger-hashing.md sections 8.2 to 8.4.
 
 from __future__ import annotations
 
-from restore.crypto.bls import verify_aggregate
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from restore.crypto.bls import Aggregate, verify_aggregate
 from restore.errors import TrustError
 from restore.ledger.hashes import Domain
 from restore.ledger.ledger_info import EpochState, SignedLedgerInfo, Validator
+
+
+class Claim(NamedTuple):
+    """That a quorum of these validators signed this ledger info."""
+
+    signed: SignedLedgerInfo
+    validators: EpochState
 
 
 def verify_signatures(signed: SignedLedgerInfo, epoch_state: EpochState, domain: Domain) -> None:
@@ -19,6 +29,23 @@ def verify_signatures(signed: SignedLedgerInfo, epoch_state: EpochState, domain:
             little voting power, no signature, or a wrong one; `version` is the ledger info's.
         FormatError: a public key or the signature is no point of its group.
     """
+    if not verify_aggregate(_aggregate(signed, epoch_state, domain)):
+        raise TrustError("signature of the ledger info does not hold", version=signed.info.version)
+
+
+def aggregates_of(claims: Iterable[Claim], domain: Domain) -> list[Aggregate] | None:
+    """The aggregate signatures that must hold if `verify_signatures` is to accept all of these.
+
+    None if it would refuse one without looking at its signature; which one, only it can say.
+    """
+    try:
+        return [_aggregate(*claim, domain) for claim in claims]
+    except TrustError:
+        return None
+
+
+def _aggregate(signed: SignedLedgerInfo, epoch_state: EpochState, domain: Domain) -> Aggregate:
+    """What has to hold in the end, once all but the signature itself was checked."""
     info = signed.info
     if info.epoch != epoch_state.epoch:
         raise TrustError(
@@ -37,8 +64,7 @@ def verify_signatures(signed: SignedLedgerInfo, epoch_state: EpochState, domain:
     if signed.signature is None:
         raise TrustError("ledger info has no signature", version=info.version)
     keys = [validator.public_key for validator in signers]
-    if not verify_aggregate(keys, domain.ledger_info + info.raw, signed.signature):
-        raise TrustError("signature of the ledger info does not hold", version=info.version)
+    return Aggregate(keys, domain.ledger_info + info.raw, signed.signature)
 
 
 def _signers(signed: SignedLedgerInfo, epoch_state: EpochState) -> list[Validator]:

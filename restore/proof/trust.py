@@ -109,6 +109,11 @@ class TrustedHistory:
         """Waypoint of epoch 0's ledger info, as text: which chain this is."""
         return self._genesis_waypoint
 
+    @property
+    def announced(self) -> EpochState | None:
+        """The validators that the last epoch ending announced; None before the first."""
+        return self._parse(self._validators[self.epochs]) if self._ends else None
+
     def epochs_to(self, version: int) -> int:
         """How many of the epoch endings added so far are at or below `version`."""
         return bisect_right(self._ends, version)
@@ -117,8 +122,14 @@ class TrustedHistory:
         """The version at which `epoch` ends; None where that is not known."""
         return self._ends[epoch] if 0 <= epoch < len(self._ends) else None
 
-    def extend(self, signed: SignedLedgerInfo) -> None:
+    def extend(self, signed: SignedLedgerInfo, *, checked_under: EpochState | None = None) -> None:
         """Adds the ending of the next epoch.
+
+        Args:
+            signed: the ending.
+            checked_under: validators whose signatures on it the caller checked beforehand, out of order. That
+                counts if they are those that the epoch ending before announced, byte for byte; else the
+                signatures are checked here, as without it.
 
         Raises:
             TrustError: another epoch, not an ending, another than the trusted waypoint, or signatures that
@@ -139,7 +150,9 @@ class TrustedHistory:
                 found=info.version,
             )
         if not self._is_trusted(signed) and info.epoch > 0:
-            verify_signatures(signed, self._parse(self._validators[info.epoch]), self._domain)
+            announced = self._validators[info.epoch]
+            if checked_under is None or checked_under.raw != announced:
+                verify_signatures(signed, self._parse(announced), self._domain)
         if info.epoch == 0:
             self._genesis = info.raw
             self._genesis_waypoint = str(Waypoint.of(info, self._domain))

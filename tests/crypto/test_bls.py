@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
-from restore.crypto.bls import DOMAIN_TAG, verify_aggregate
+from restore.crypto.bls import DOMAIN_TAG, Aggregate, verify_aggregate, verify_together
 from restore.errors import FormatError
 
 MESSAGE = b"what everyone signed"
@@ -44,12 +44,12 @@ def outside_the_subgroup(kind: type[G1Point] | type[G2Point], size: int) -> byte
 
 
 def test_the_signatures_of_all_keys_add_up() -> None:
-    assert verify_aggregate(keys(), MESSAGE, signature())
-    assert verify_aggregate(keys([9]), MESSAGE, signature([9]))
+    assert verify_aggregate(Aggregate(keys(), MESSAGE, signature()))
+    assert verify_aggregate(Aggregate(keys([9]), MESSAGE, signature([9])))
 
 
 def test_the_order_of_keys_means_nothing() -> None:
-    assert verify_aggregate(keys()[::-1], MESSAGE, signature())
+    assert verify_aggregate(Aggregate(keys()[::-1], MESSAGE, signature()))
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ def test_the_order_of_keys_means_nothing() -> None:
 def test_another_message_or_other_signers_do_not_hold(
     public_keys: list[bytes], message: bytes, aggregate: bytes
 ) -> None:
-    assert not verify_aggregate(public_keys, message, aggregate)
+    assert not verify_aggregate(Aggregate(public_keys, message, aggregate))
 
 
 def test_infinity_vouches_for_nothing() -> None:
     opposites = [*keys([3]), (-(G1Point() * Scalar(3))).to_compressed_bytes()]
-    assert not verify_aggregate([], MESSAGE, INFINITY_G2)
-    assert not verify_aggregate([], MESSAGE, signature())
-    assert not verify_aggregate([INFINITY_G1], MESSAGE, INFINITY_G2)
-    assert not verify_aggregate([*keys(), INFINITY_G1], MESSAGE, signature())
-    assert not verify_aggregate(opposites, MESSAGE, INFINITY_G2)
-    assert not verify_aggregate(keys(), MESSAGE, INFINITY_G2)
+    assert not verify_aggregate(Aggregate([], MESSAGE, INFINITY_G2))
+    assert not verify_aggregate(Aggregate([], MESSAGE, signature()))
+    assert not verify_aggregate(Aggregate([INFINITY_G1], MESSAGE, INFINITY_G2))
+    assert not verify_aggregate(Aggregate([*keys(), INFINITY_G1], MESSAGE, signature()))
+    assert not verify_aggregate(Aggregate(opposites, MESSAGE, INFINITY_G2))
+    assert not verify_aggregate(Aggregate(keys(), MESSAGE, INFINITY_G2))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_infinity_vouches_for_nothing() -> None:
 )
 def test_a_key_that_is_no_point_of_its_group_is_refused(key: bytes) -> None:
     with pytest.raises(FormatError, match="public key") as caught:
-        verify_aggregate([*keys(), key], MESSAGE, signature())
+        verify_aggregate(Aggregate([*keys(), key], MESSAGE, signature()))
     assert caught.value.found == key.hex()
 
 
@@ -101,5 +101,5 @@ def test_a_key_that_is_no_point_of_its_group_is_refused(key: bytes) -> None:
 )
 def test_a_signature_that_is_no_point_of_its_group_is_refused(aggregate: bytes) -> None:
     with pytest.raises(FormatError, match="signature") as caught:
-        verify_aggregate(keys(), MESSAGE, aggregate)
+        verify_aggregate(Aggregate(keys(), MESSAGE, aggregate))
     assert caught.value.found == aggregate.hex()
