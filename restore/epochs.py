@@ -25,6 +25,7 @@ from restore.ledger.hashes import Domain
 from restore.ledger.ledger_info import EpochState, SignedLedgerInfo
 from restore.ledger.signatures import Claim
 from restore.ledger.waypoint import Waypoint
+from restore.limits import Limits
 from restore.proof.remembered import Remembered
 from restore.proof.trust import TrustedHistory
 from restore.report.events import Advanced, Notice, PhaseFinished, PhaseStarted
@@ -107,7 +108,7 @@ async def restore_epoch_endings(
     run.report(PhaseStarted(PHASE, "epochs", total))
     async with (
         SignatureChecks(
-            fetcher.workers, run.domain, processes=fetcher.limits.concurrency, remembered=remembered
+            fetcher.workers, run.domain, processes=_processes(fetcher.limits), remembered=remembered
         ) as checks,
         OrderedStream(
             _grouped(entries, epochs=_group_epochs(total, fetcher.slots.downloads)),
@@ -141,6 +142,11 @@ async def _remember(run: Run, file: RememberedFile, remembered: Remembered) -> N
     if remembered.recalled:
         recalled = show_count(remembered.recalled, "epoch endings")
         run.report(Notice(f"the signatures of {recalled} were checked by an earlier run"))
+
+
+def _processes(limits: Limits) -> int:
+    """For signatures: as many as there may be chunks in progress, where there are CPUs for them."""
+    return min(limits.concurrency, limits.threads)
 
 
 def _group_epochs(total: int, slots: int) -> int:
