@@ -43,6 +43,13 @@ static PyObject *starts_tuple(const struct tree *tree) {
     return starts;
 }
 
+/* Whether a column is whole; how many entries it has. */
+static int count_of(PyObject *column, size_t entry_bytes, size_t *count) {
+    size_t size = (size_t)PyBytes_Size(column);
+    *count = size / entry_bytes;
+    return size % entry_bytes == 0;
+}
+
 static PyObject *tree_columns(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *leaves;
@@ -52,8 +59,9 @@ static PyObject *tree_columns(PyObject *module, PyObject *args) {
                           &internal_seed_size)) {
         return NULL;
     }
-    size_t count = (size_t)PyBytes_Size(leaves) / sizeof(struct leaf);
-    if (count < 2 || count > UINT32_MAX || leaf_seed_size != SEED_BYTES || internal_seed_size != SEED_BYTES) {
+    size_t count;
+    if (!count_of(leaves, sizeof(struct leaf), &count) || count < 2 || count > UINT32_MAX ||
+        leaf_seed_size != SEED_BYTES || internal_seed_size != SEED_BYTES) {
         PyErr_SetString(PyExc_ValueError, "number of leaves or seeds that cannot be");
         return NULL;
     }
@@ -85,6 +93,7 @@ static int is_sound_node(const struct request *request, size_t index) {
     const struct node *node = &request->columns.nodes[index];
     if (node->first_leaf >= request->items) return 0;
     if (!node->count) return is_sound_item(request, node->first_leaf);
+    if (request->depth == MAX_NIBBLES) return 0;
     if (node->count > 16 || node->children > request->nodes || node->count > request->nodes - node->children) return 0;
     for (uint32_t i = 0; i < node->count; i++) {
         if (request->columns.nodes[node->children + i].first_leaf >= request->items) return 0;
@@ -115,11 +124,12 @@ static int take_request(struct request *request, PyObject *args, PyObject **path
         request->data.buf, (const struct span *)PyBytes_AsString(spans), (const struct leaf *)PyBytes_AsString(leaves),
         (const struct node *)PyBytes_AsString(nodes), version,
     };
-    request->items = (size_t)PyBytes_Size(spans) / sizeof(struct span);
-    request->nodes = (size_t)PyBytes_Size(nodes) / sizeof(struct node);
+    size_t leaf_count;
+    int sound = count_of(spans, sizeof(struct span), &request->items) &&
+                count_of(leaves, sizeof(struct leaf), &leaf_count) &&
+                count_of(nodes, sizeof(struct node), &request->nodes) && request->items == leaf_count;
     request->first = (size_t)first;
     request->last = (size_t)last;
-    int sound = request->items == (size_t)PyBytes_Size(leaves) / sizeof(struct leaf);
     Py_BEGIN_ALLOW_THREADS
     sound = sound && is_sound(request);
     Py_END_ALLOW_THREADS
