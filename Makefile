@@ -14,7 +14,7 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,\
 # The tests sync thousands of small files; in memory that costs nothing, and nothing of it need last.
 TEST_FOLDER := $(shell test -w /dev/shm && echo /dev/shm || echo "$${TMPDIR:-/tmp}")
 
-.PHONY: help demo test bench
+.PHONY: help demo test bench bench-compare
 
 help:
 	@sed -n '1,3s/^# //p' Makefile
@@ -29,7 +29,10 @@ test: $(INSTALLED)
 	TMPDIR="$(TEST_FOLDER)" $(BIN)/python -m pytest -n auto
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-compare: $(INSTALLED)
+	$(BIN)/python -m benchmarks.compare "$(OLD)" "$(NEW)"
 
 KERNEL := $(wildcard restore/kernel/c/*.c restore/kernel/c/*.h)
 

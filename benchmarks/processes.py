@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PURE = "pure Python"
+"""The path without the C extension."""
+
+KERNEL_VARIABLE = "APTOS_RESTORE_KERNEL"
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -24,12 +29,22 @@ class Measured:
     peak_bytes: int
 
 
-def measure(arguments: Sequence[str], *, accepted: Container[int] = (0,)) -> Measured:
+def environment(kernel: str | None) -> dict[str, str]:
+    """The variables of a process in which this kernel works; None for the best one."""
+    inherited = {name: value for name, value in os.environ.items() if name != KERNEL_VARIABLE}
+    return inherited if kernel is None else {**inherited, KERNEL_VARIABLE: kernel}
+
+
+def measure(
+    arguments: Sequence[str], *, accepted: Container[int] = (0,), kernel: str | None = None
+) -> Measured:
     """Runs `aptos-restore ARGUMENTS --output json` to one of the `accepted` ends, and measures it."""
     command = [str(Path(sys.executable).with_name("aptos-restore")), *arguments, "--output", "json"]
     began = time.monotonic()
     # `wait4` gives the peak of this one child; RUSAGE_CHILDREN would give the largest of all so far.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(kernel)
+    )
     output, messages = _drain(process)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.packing import pack
 from restore.flow.stop import run
 from restore.sample.backup import write_sample
 from restore.sample.spec import SampleSpec
@@ -50,6 +51,18 @@ def sample(spec: SampleSpec, folder: Path) -> tuple[Path, str]:
         return str(run(lambda: write_sample(spec, root)).genesis_waypoint)
 
     return keep(spec, folder, make)
+
+
+def packed_sample(spec: SampleSpec, folder: Path) -> tuple[Path, str]:
+    """The same with every file packed, as backups are published."""
+
+    def make(root: Path) -> str:
+        plain, waypoint = sample(spec, root.parent)
+        pack(plain, root)
+        shutil.rmtree(plain.parent)
+        return waypoint
+
+    return keep(("packed", spec), folder, make)
 
 
 def folder_bytes(root: Path) -> int:

@@ -17,9 +17,9 @@ def table(results: Results) -> str:
     lines = [f"{results.machine}, {results.mode}", "", _line(HEAD, widths)]
     for part, part_rows in parts:
         lines += ["", part, *(_line(row, widths) for row in part_rows)]
-    lines += [f"\nnot measured: {what} ({why})" for what, why in results.skipped.items()]
+    lines += ["", *(f"not measured: {what} ({why})" for what, why in results.skipped.items())]
     missed = [row for row in results.rows if row.keeps is False]
-    lines += [f"\nMISSED: {row.part}: {row.work} against {row.rival or 'the promise'}" for row in missed]
+    lines += [f"MISSED: {row.part}: {row.work}: {_promise(row)}" for row in missed]
     return "\n".join(lines)
 
 
@@ -36,7 +36,7 @@ def cells(row: Row) -> tuple[str, ...]:
         figure(Band.of(row.rivals).middle) if row.rival else "",
         figure(band.middle) if ratios else "",
         spread,
-        _promise(row),
+        _promise(row) if row.keeps is None else f"{_promise(row)}: {'kept' if row.keeps else 'MISSED'}",
     )
 
 
@@ -49,12 +49,10 @@ def figure(value: float) -> str:
 
 
 def _promise(row: Row) -> str:
-    if row.keeps is None:
-        return ""
     sign = "<=" if row.less_is_better else ">="
     promises = [f"{sign} {figure(row.must)}"] if row.must is not None else []
     promises += [f"ratio >= {figure(row.must_ratio)}"] if row.must_ratio is not None else []
-    return f"{', '.join(promises)}: {'kept' if row.keeps else 'MISSED'}"
+    return ", ".join(promises)
 
 
 def _part(row: Row) -> str:

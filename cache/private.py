@@ -25,12 +25,15 @@ def read_private(path: Path) -> bytes | None:
     try:
         # A link leads elsewhere; a named pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not _is_private(os.fstat(descriptor)):
+                return None
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return unseal(file.read())
+        finally:
+            os.close(descriptor)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not _is_private(os.fstat(descriptor)):
-            return None
-        return unseal(file.read())
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -59,6 +59,11 @@ class RememberedFile:
                 await in_thread(_add, self._folder, digests)
 
 
+async def count_digests(mirror: Path) -> int:
+    """How many digests are kept in the folder of a mirror."""
+    return len(await in_thread(read_digests, mirror))
+
+
 def read_digests(mirror: Path) -> list[bytes]:
     """The digests that are kept in the folder of a mirror; none where the file is not what it should be."""
     data = read_private(mirror / FILE)

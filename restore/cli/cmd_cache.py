@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
@@ -18,6 +19,10 @@ from restore.report.figures import show_bytes, show_count, show_seconds
 
 if TYPE_CHECKING:
     from restore.catalog.mirror_upkeep import Holder, Holders, MirrorState, PruneAttempt
+    from restore.report.events import Report
+
+    _Survey: TypeAlias = list[tuple[MirrorState, int]]
+    """The mirrors, and how many signatures are remembered beside each."""
 
 _HINT = "nothing needs to be done: the next command that uses the folder fetches again what is damaged"
 
@@ -55,7 +60,7 @@ def verify(*, metadata_cache_dir: Path) -> Answer:
     """
     mirrors = _survey(metadata_cache_dir, thorough=True)
     data, text = _data(mirrors), _text(metadata_cache_dir, mirrors)
-    problems = sum(len(mirror.problems) for mirror in mirrors)
+    problems = sum(len(mirror.problems) for mirror, _ in mirrors)
     if not problems:
         return Answer(data, f"{text}\nall of it is sound" if mirrors else text)
     error = DataError(
@@ -91,26 +96,32 @@ def prune(*, metadata_cache_dir: Path, grace: float) -> Answer:
     return Answer({"mirrors": list(map(_attempt_data, attempts))}, text or _nothing(metadata_cache_dir))
 
 
-def _survey(folder: Path, *, thorough: bool) -> list[MirrorState]:
+def _survey(folder: Path, *, thorough: bool) -> _Survey:
+    from restore.catalog.mirror_remembered import count_digests
     from restore.catalog.mirror_upkeep import survey_mirrors
 
-    return run_reported(lambda _: survey_mirrors(folder, thorough=thorough))
+    async def look(_report: Report) -> _Survey:
+        mirrors = await survey_mirrors(folder, thorough=thorough)
+        return [(mirror, await count_digests(mirror.path)) for mirror in mirrors]
+
+    return run_reported(look)
 
 
-def _text(folder: Path, mirrors: Sequence[MirrorState]) -> str:
+def _text(folder: Path, mirrors: _Survey) -> str:
     now = time.time()
-    return "\n".join(_mirror_text(mirror, now=now) for mirror in mirrors) or _nothing(folder)
+    return "\n".join(_mirror_text(*mirror, now=now) for mirror in mirrors) or _nothing(folder)
 
 
 def _nothing(folder: Path) -> str:
     return f"{folder} holds no metadata" if folder.is_dir() else f"there is no folder {folder} yet"
 
 
-def _mirror_text(mirror: MirrorState, *, now: float) -> str:
+def _mirror_text(mirror: MirrorState, verified: int, *, now: float) -> str:
     rows: list[tuple[str, object]] = [
         ("folder", None if mirror.identity is None else printable(str(mirror.path))),
         ("files", f"{mirror.files:,}, {_packs(mirror.packs, mirror.size)}"),
         ("not needed", _packs(mirror.retired_packs, mirror.retired_size) if mirror.retired_packs else None),
+        ("verified", show_count(verified, "signatures") if verified else None),
         ("last synced", "never" if mirror.synced_at is None else _age(mirror.synced_at, now=now)),
         *_holder_rows(mirror.holders),
     ]
@@ -150,11 +161,11 @@ def _holder_rows(holders: Holders) -> Iterator[tuple[str, object]]:
     return (("locked", f"{mode.name} by {holder}") for mode, holder in holders)
 
 
-def _data(mirrors: Sequence[MirrorState]) -> dict[str, Any]:
-    return {"mirrors": list(map(_mirror_data, mirrors))}
+def _data(mirrors: _Survey) -> dict[str, Any]:
+    return {"mirrors": list(starmap(_mirror_data, mirrors))}
 
 
-def _mirror_data(mirror: MirrorState) -> dict[str, Any]:
+def _mirror_data(mirror: MirrorState, verified: int) -> dict[str, Any]:
     return {
         "folder": str(mirror.path),
         "identity": mirror.identity,
@@ -163,6 +174,7 @@ def _mirror_data(mirror: MirrorState) -> dict[str, Any]:
         "packs": mirror.packs,
         "retired_packs": mirror.retired_packs,
         "retired_bytes": mirror.retired_size,
+        "verified_signatures": verified,
         "synced_at": None if mirror.synced_at is None else _iso(mirror.synced_at),
         "locks": _holders_data(mirror.holders),
         "leases": [_process(lease.holder) | {"packs": len(lease.files)} for lease in mirror.leases],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -21,6 +22,8 @@ from cache.folder import MirrorFolder, mirror_paths
 from cache.lease import Lease
 from cache.presence import Holder, Presence
 from cache.prune import GRACE_SECONDS
+from restore.catalog.mirror import MirrorOptions
+from restore.catalog.mirror_remembered import RememberedFile
 from restore.cli.main import cli, main
 from tests.cache.lock_child import running
 
@@ -124,12 +127,27 @@ def test_info_tells_programs_what_is_there(folder: MirrorFolder, backup: Path, a
             "packs": 1,
             "retired_packs": 0,
             "retired_bytes": 0,
+            "verified_signatures": 0,
             "synced_at": "2023-11-14T22:13:20+00:00",
             "locks": [],
             "leases": [],
             "problems": [],
         }
     ]
+
+
+def test_info_counts_the_signatures_that_are_remembered(
+    folder: MirrorFolder, backup: Path, lines: Lines, answer: Json
+) -> None:
+    flags = ("--metadata-cache-dir", folder.path.parents[1])
+    kept = RememberedFile(MirrorOptions(folder.path.parents[1]), f"file://{backup}")
+    asyncio.run(kept.add([bytes(32), bytes([1]) * 32]))
+    assert "  verified     2 signatures" in lines("info", *flags)
+    (mirror,) = answer("info", *flags)["mirrors"]
+    assert mirror["verified_signatures"] == 2
+    for command in (("verify",), ("prune", "--grace", "0"), ("verify",)):
+        assert answer(*command, *flags)["status"] == "ok"
+    assert len(asyncio.run(kept.load())) == 2
 
 
 def test_info_names_who_is_at_work(folder: MirrorFolder, lines: Lines, answer: Json) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
 from restore.crypto.bls import DOMAIN_TAG, Aggregate, verify_aggregate, verify_together
@@ -10,6 +12,9 @@ from restore.errors import FormatError
 
 MESSAGE = b"what everyone signed"
 SECRETS = [3, 5, 7]
+ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
+"""Of the groups."""
+
 INFINITY_G1 = b"\xc0" + bytes(47)
 MODULUS_G1 = bytes.fromhex(  # x is the modulus of the field, which is 0 in another form
     "9a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab"
@@ -103,3 +108,66 @@ def test_a_signature_that_is_no_point_of_its_group_is_refused(aggregate: bytes) 
     with pytest.raises(FormatError, match="signature") as caught:
         verify_aggregate(Aggregate(keys(), MESSAGE, aggregate))
     assert caught.value.found == aggregate.hex()
+
+
+def claim(number: int, *, secrets: Sequence[int] = SECRETS) -> Aggregate:
+    """A claim that holds; each number has a message of its own."""
+    message = b"message %d" % number
+    return Aggregate(keys(secrets), message, signature(secrets, message))
+
+
+def shifted(claimed: Aggregate, by: int) -> Aggregate:
+    """The claim with a signature that is off by a multiple of the generator."""
+    point = G2Point.from_compressed_bytes(claimed.signature) + G2Point() * Scalar(by % ORDER)
+    return claimed._replace(signature=point.to_compressed_bytes())
+
+
+BROKEN: dict[str, Callable[[Aggregate], Aggregate]] = {
+    "a signature of another message": lambda one: one._replace(signature=claim(99).signature),
+    "a message that nobody signed": lambda one: one._replace(message=b"another message"),
+    "a signer too few": lambda one: one._replace(public_keys=one.public_keys[1:]),
+    "no signer": lambda one: one._replace(public_keys=[]),
+    "a signer at infinity": lambda one: one._replace(public_keys=[*one.public_keys, INFINITY_G1]),
+    "a signature at infinity": lambda one: one._replace(signature=INFINITY_G2),
+    "a key that is no point": lambda one: one._replace(public_keys=[*one.public_keys, bytes(48)]),
+    "a signature outside of the group": lambda one: one._replace(signature=outside_the_subgroup(G2Point, 96)),
+}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_claims_that_hold_hold_together(count: int) -> None:
+    assert verify_together([claim(number, secrets=[number + 1, 7]) for number in range(count)])
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_one_claim_that_does_not_hold_is_enough(broken: str, place: int) -> None:
+    claims = [claim(number) for number in range(4)]
+    claims[place] = BROKEN[broken](claims[place])
+    assert not verify_together(claims)
+
+
+def test_claims_that_are_wrong_by_opposite_amounts_do_not_make_up_for_each_other() -> None:
+    one, two, three = (claim(number) for number in range(3))
+    signatures = [point.signature for point in (shifted(one, 1), shifted(two, -1), three)]
+    total = sum(map(G2Point.from_compressed_bytes, signatures), start=G2Point.identity())
+    honest = [point.signature for point in (one, two, three)]
+    assert total == sum(map(G2Point.from_compressed_bytes, honest), start=G2Point.identity())
+    assert not verify_together([shifted(one, 1), shifted(two, -1), three])
+    assert not verify_together([one._replace(signature=two.signature), two._replace(signature=one.signature)])
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from([None, *BROKEN]), max_size=4))
+def test_claims_hold_together_if_each_does_by_itself(kinds: list[str | None]) -> None:
+    claims = [
+        claim(number) if kind is None else BROKEN[kind](claim(number)) for number, kind in enumerate(kinds)
+    ]
+    assert verify_together(claims) == all(map(holds, claims))
+
+
+def holds(one: Aggregate) -> bool:
+    try:
+        return verify_aggregate(one)
+    except FormatError:
+        return False
