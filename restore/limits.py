@@ -46,7 +46,7 @@ class Limits:
         max_concurrency: how far that number may grow; the same where it is fixed.
         memory_bytes: bytes over queued, in flight and decoded chunks; the oldest chunk may exceed it.
         descriptors: files of the backup open at once.
-        threads: worker threads for CPU work and database writes.
+        threads: worker threads: for each CPU that works on chunks one, and one that writes to the database.
     """
 
     concurrency: int
@@ -57,29 +57,37 @@ class Limits:
 
 
 def limits_of_process(
-    *, concurrency: int | Literal["auto"] | None = None, memory_bytes: int | None = None
+    *,
+    concurrency: int | Literal["auto"] | None = None,
+    workers: int | None = None,
+    memory_bytes: int | None = None,
 ) -> Limits:
     """The limits for this process, with what the user asked for in place of the defaults.
 
     Args:
         concurrency: chunks in progress at once; "auto" lets them grow, as far as the other bounds allow.
+        workers: CPUs that work on chunks; where `concurrency` is not given, as many chunks are in progress.
         memory_bytes: bytes of chunks.
 
     Raises:
         UsageError: a value below 1.
         ResourceError: too few descriptors to work with.
     """
-    for name, value in (("concurrent downloads", concurrency), ("memory budget", memory_bytes)):
+    for name, value in (
+        ("concurrent downloads", concurrency),
+        ("workers", workers),
+        ("memory budget", memory_bytes),
+    ):
         if isinstance(value, int) and value < 1:
             raise UsageError(f"{name} must be at least 1", found=value)
-    cpus = available_cpus()
+    workers = workers or available_cpus()
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     descriptors = 1 << 20 if soft == resource.RLIM_INFINITY else soft
     spare = descriptors - min(DESCRIPTORS_KEPT_BACK, descriptors // 2)
     if spare < MIN_CHUNK_DESCRIPTORS:
         raise ResourceError("too few file descriptors", found=soft, hint="raise the limit: ulimit -n 4096")
     memory_bytes = memory_bytes or available_memory() // MEMORY_SHARE
-    floor = ceiling = concurrency if isinstance(concurrency, int) else cpus
+    floor = ceiling = concurrency if isinstance(concurrency, int) else workers
     if concurrency == "auto":
         room = min(MAX_CONCURRENCY, spare // DESCRIPTORS_PER_CHUNK, memory_bytes // BYTES_PER_CHUNK)
         ceiling = max(floor, room)
@@ -88,7 +96,7 @@ def limits_of_process(
         max_concurrency=ceiling,
         memory_bytes=memory_bytes,
         descriptors=spare,
-        threads=cpus + 1,
+        threads=workers + 1,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from restore.errors import CorruptAnswerError
-from restore.fetch import Fetcher
+from restore.fetch import Fetcher, Hold
 from restore.flow.slots import Slots
 from restore.limits import limits_of_process
 from restore.report.events import Event, Retried, Worked, silent
@@ -25,6 +26,12 @@ DAMAGED = PACKED[:-8] + bytes([PACKED[-8] ^ 1]) + PACKED[-7:]
 def size_of(records: FramedRecords) -> int:
     """What decoding them takes: as much as they are."""
     return records.size
+
+
+async def records_of(fetcher: Fetcher, hold: Hold, watch: Stopwatch) -> AsyncIterator[FramedRecords]:
+    """The records of the file "chunk"."""
+    async with fetcher.records("chunk", hold, watch, expected=1, decoded_bytes=size_of) as records:
+        yield records
 
 
 async def test_what_came_damaged_is_fetched_again_and_told(tmp_path: Path) -> None:
@@ -55,10 +62,9 @@ async def test_what_came_damaged_is_fetched_again_and_told(tmp_path: Path) -> No
 
 async def test_what_stays_damaged_is_refused_and_nothing_of_it_is_held(tmp_path: Path) -> None:
     (tmp_path / "chunk").write_bytes(DAMAGED)
+    watch = Stopwatch(silent, "phase")
     async with Fetcher(Gzipped(LocalFs(tmp_path), packs=True), limits_of_process(concurrency=1)) as fetcher:
         with pytest.raises(CorruptAnswerError), fetcher.holding() as hold:
-            watch = Stopwatch(silent, "phase")
-            async with fetcher.records("chunk", hold, watch, expected=1, decoded_bytes=size_of):
-                pass
+            await anext(aiter(records_of(fetcher, hold, watch)))
         used = [budget.statistics().used for budget in (fetcher.memory, fetcher.descriptors)]
     assert used == [0, 0]

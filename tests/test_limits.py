@@ -54,6 +54,12 @@ def test_what_the_user_asks_for_replaces_the_default_and_nothing_else(cgroup: Pa
     assert (asked.threads, asked.descriptors) == (default.threads, default.descriptors)
 
 
+def test_workers_bring_as_many_chunks_unless_their_number_is_given(cgroup: Path) -> None:
+    assert limits_of_process(workers=7).concurrency == limits_of_process(workers=7).threads - 1 == 7
+    few = limits_of_process(concurrency=3, workers=7)
+    assert (few.concurrency, few.threads) == (3, 8)
+
+
 def test_a_number_of_chunks_is_fixed_unless_it_may_adapt(cgroup: Path) -> None:
     assert limits_of_process().max_concurrency == available_cpus()
     assert limits_of_process(concurrency=100).max_concurrency == 100

@@ -53,13 +53,18 @@ class BoundFlags:
     """How much of this machine reading a backup may take."""
 
     concurrent_downloads: int | Literal["auto"] | None
+    workers: int | None
     memory_budget: int | None
 
     def limits(self) -> Limits:
         """The bounds of the run; says on stderr if the memory cannot be meant."""
         from restore.limits import available_memory, limits_of_process
 
-        limits = limits_of_process(concurrency=self.concurrent_downloads, memory_bytes=self.memory_budget)
+        limits = limits_of_process(
+            concurrency=self.concurrent_downloads,
+            workers=self.workers,
+            memory_bytes=self.memory_budget,
+        )
         memory = available_memory()
         if limits.memory_bytes > memory:
             click.echo(
@@ -219,6 +224,13 @@ bound_options = bundle(
         metavar="N|auto",
         callback=parse_concurrency,
         help="Chunks in progress at once; auto begins with the default, and goes up where that brings more.  "
+        "[default: as many as workers]",
+    ),
+    option(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="Chunks that are unpacked, hashed or written at the same time, each on a CPU of its own.  "
         "[default: CPUs of this process]",
     ),
     option(

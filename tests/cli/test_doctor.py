@@ -42,7 +42,7 @@ def test_it_answers_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_it_shows_the_limits_that_the_same_flags_give_a_restore(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--memory-budget", "64M", "--concurrent-downloads", "3"]
+    flags = ["--memory-budget", "64M", "--workers", "3"]
     assert main(["doctor", *flags, "--output", "json"]) == 0
     limits = json.loads(capsys.readouterr().out)["limits"]
     assert (limits["memory_bytes"], limits["concurrency"]) == (64 << 20, 3)
