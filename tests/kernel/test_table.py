@@ -106,19 +106,40 @@ def test_what_compresses_is_compressed(write: Write) -> None:
     assert number(table, "rocksdb.data.size") < 90 * len(rows)
 
 
-def test_compression_begins_again_where_rows_compress_again(write: Write) -> None:
-    rows = random_rows(1000)
-    rows = [(key, bytes(100) if key >= b"\x80" else value) for key, value in rows]
-    blocks = read_table(write(rows)).blocks
-    tail = [block.compression for block in blocks if block.rows[0][0] >= b"\x80"]
-    assert blocks[0].compression == STORED
-    assert set(tail[9:]) == {LZ4}
+def test_a_block_that_is_not_nearly_full_takes_a_large_row(write: Write) -> None:
+    rows = [(bytes([first]), bytes(3000)) for first in range(10)]
+    assert [len(block.rows) for block in read_table(write(rows)).blocks] == [2] * 5
+
+
+def test_after_a_block_that_does_not_compress_one_is_not_tried(write: Write) -> None:
+    source = random.Random(3)
+    rows = [(b"a", source.randbytes(4000)), (b"b", bytes(4000)), (b"c", bytes(4000)), (b"d", bytes(4000))]
+    assert [block.compression for block in read_table(write(rows)).blocks] == [STORED, STORED, LZ4, LZ4]
+
+
+@pytest.mark.parametrize("random_blocks", range(60, 76))
+def test_compression_is_tried_again_within_nine_blocks(write: Write, random_blocks: int) -> None:
+    source = random.Random(random_blocks)
+    values = [source.randbytes(4000) for _ in range(random_blocks)] + [bytes(4000)] * 20
+    blocks = read_table(write([(bytes([key]), value) for key, value in enumerate(values)])).blocks
+    kinds = [block.compression for block in blocks]
+    assert kinds[:random_blocks] == [STORED] * random_blocks
+    assert kinds[random_blocks + 8 :] == [LZ4] * 12
 
 
 def test_a_match_beyond_the_reach_of_lz4_is_none(write: Write) -> None:
     piece = random.Random(7).randbytes(1000)
     for gap in (65_535 - 1000, 65_536 - 1000, 70_000):
         rows = [(b"key", piece + bytes(gap) + piece)]
+        table = read_table(write(rows))
+        assert table.blocks[0].compression == LZ4
+        assert table.rows == rows
+
+
+def test_a_match_too_near_to_the_end_is_none(write: Write) -> None:
+    # Behind the value follow four zeros and four bytes more; a match may start 12 before the end.
+    for tail in (b"-abc", b"-abcd", b"-abcde"):
+        rows = [(b"key", tail[1:] + bytes(60) + tail)]
         table = read_table(write(rows))
         assert table.blocks[0].compression == LZ4
         assert table.rows == rows

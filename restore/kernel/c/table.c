@@ -18,7 +18,7 @@
 /* RocksDB's default, and the node's. */
 #define BLOCK_BYTES 4096
 
-/* A block ends before a row that would take it beyond BLOCK_BYTES, if it is at least as full as this. */
+/* A block ends before a row that would take it beyond BLOCK_BYTES, if it is fuller than this. */
 #define FULL_BYTES (BLOCK_BYTES / 10 * 9)
 
 /* Every so many rows a whole key is stored, and its place listed at the end of the block: a "restart". */
@@ -86,8 +86,7 @@ int table_open(struct table_writer **writer, const char *path) {
 
 static bool is_full(const struct table_writer *writer, size_t row_bytes) {
     size_t size = block_size(&writer->data);
-    if (writer->data_rows == 0) return false;
-    return size >= BLOCK_BYTES || (size > FULL_BYTES && size + row_bytes > BLOCK_BYTES);
+    return size > FULL_BYTES && size + row_bytes > BLOCK_BYTES;
 }
 
 /* Makes `key` the last key, of which `shared` bytes are there. */
