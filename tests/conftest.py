@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tests.kernels import KERNELS, using
+
 # Tests talk to this machine only: no library may look for keys at the services of a cloud.
 os.environ |= {"AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
 
@@ -45,6 +47,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real vectors (../shared) is absent")
     return SHARED
+
+
+@pytest.fixture(params=KERNELS)
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A test that takes it runs in each form."""
+    name: str = request.param
+    with using(name):
+        yield name
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The forms that do the work: a test that takes `kernel` runs once in each."""
+"""The two forms that do what is done once for each item: the extension, and Python."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ needs_native = pytest.mark.skipif(
 )
 
 KERNELS = (PURE, pytest.param(NATIVE, marks=needs_native))
+"""To parametrize with."""
 
 
 @contextmanager
@@ -34,11 +35,3 @@ def using(name: str) -> Iterator[None]:
             yield
         finally:
             uses_native.cache_clear()
-
-
-@pytest.fixture(params=KERNELS)
-def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Each form in turn."""
-    name: str = request.param
-    with using(name):
-        yield name
