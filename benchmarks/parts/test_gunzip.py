@@ -10,23 +10,15 @@ import deflate
 import pytest
 from isal import isal_zlib
 
+from benchmarks.parts.chunks import state_chunk
 from benchmarks.parts.work import Part, Work
-from benchmarks.snapshots.items import Items
-from restore.ledger.hashes import APTOS
-from restore.ledger.state import hash_keys
 from restore.storage.base import PIECE_BYTES
 from restore.storage.gunzip import Gunzip, announced_bytes, unpack_whole
-
-COUNT = 10_000
 
 
 @pytest.fixture(scope="module")
 def packed() -> bytes:
-    """Records of state items, as a chunk has them."""
-    items = Items(1)
-    keys = [items.key(index) for index in range(COUNT)]
-    made = [items.item(index, key_hash) for index, key_hash in enumerate(hash_keys(APTOS, keys))]
-    return gzip.compress(b"".join(item.key + item.value for item in made), 6)
+    return gzip.compress(state_chunk().data, 6)
 
 
 def _work(packed: bytes) -> Work:
