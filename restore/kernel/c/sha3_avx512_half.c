@@ -1,0 +1,10 @@
+/* Four messages at once, with the instructions of AVX-512: at half its width a permutation takes half as long. */
+#include "sha3_levels.h"
+
+#ifdef SHA3_X86
+#define LEVEL sha3_avx512_half
+#define LANES 4
+#define LEFT 0
+#define TARGET __attribute__((target("avx512f,avx512vl")))
+#include "sha3_lanes.h"
+#endif
