@@ -53,9 +53,9 @@ static PyObject *hash_all(const uint8_t *seed, size_t seed_size, PyObject *messa
 static PyObject *sha3_256_many(PyObject *module, PyObject *arguments) {
     (void)module;
     Py_buffer seed;
-    PyObject *list;
-    if (!PyArg_ParseTuple(arguments, "y*O", &seed, &list)) return NULL;
-    PyObject *messages = PyList_AsTuple(list);
+    PyObject *given;
+    if (!PyArg_ParseTuple(arguments, "y*O", &seed, &given)) return NULL;
+    PyObject *messages = PySequence_Tuple(given);
     PyObject *digests = messages ? hash_all(seed.buf, (size_t)seed.len, messages) : NULL;
     Py_XDECREF(messages);
     PyBuffer_Release(&seed);
@@ -83,7 +83,7 @@ static PyObject *sha3_use(PyObject *module, PyObject *arguments) {
 }
 
 PyMethodDef sha3_methods[] = {
-    {"sha3_256_many", sha3_256_many, METH_VARARGS, "SHA3-256 of seed || message for each message of a list."},
+    {"sha3_256_many", sha3_256_many, METH_VARARGS, "SHA3-256 of seed || message for each message."},
     {"sha3_levels", sha3_levels, METH_NOARGS, "Names of the levels that this CPU can run, best first."},
     {"sha3_use", sha3_use, METH_VARARGS, "Hashes on this level from now on, in all threads."},
     {NULL, NULL, 0, NULL},
