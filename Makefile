@@ -1,5 +1,5 @@
 # `make demo` shows a restore and its proofs, `make test` runs every check, `make bench` measures.
-# Needs make and Python >= 3.11; the first call installs everything else into .venv.
+# Needs make and Python >= 3.11; the first call installs everything else into .venv. A C compiler makes it fast.
 # Another interpreter: make PYTHON=/path/to/python3.12 test
 
 VENV := .venv
@@ -44,4 +44,7 @@ $(INSTALLED): pyproject.toml setup.py Makefile $(KERNEL)
 		echo "hint: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,bench]'
+	@$(BIN)/python -c 'import restore.kernel._native' 2>/dev/null || \
+		{ echo "note: the C extension was not built, so everything works, but hashing takes several times as long"; \
+		echo "hint: install a C compiler (Debian, Ubuntu: apt install gcc python3-dev), then: rm $@"; } >&2
 	@touch $@

@@ -64,6 +64,7 @@ def _text(found: Diagnosis) -> str:
         ("python", found.python),
         ("platform", found.platform),
         ("cpus", found.cpus),
+        ("kernel", found.kernel),
         ("memory", show_bytes(found.memory_bytes)),
         ("open files", f"at most {found.open_files_limit}"),
         ("disk", f"{show_bytes(found.disk_free_bytes)} free at {found.disk}"),

@@ -19,6 +19,7 @@ from pathlib import Path
 import restore
 from restore import limits
 from restore.errors import ResourceError
+from restore.kernel.choice import describe_kernel
 
 DISTRIBUTION = "aptos-restore"
 IMPORT_NAMES = ("restore", "cache")
@@ -67,6 +68,7 @@ class Diagnosis:
     python: str
     platform: str
     cpus: int
+    kernel: str
     memory_bytes: int
     open_files_limit: int
     limits: limits.Limits | None
@@ -113,6 +115,7 @@ def diagnose(
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
         cpus=limits.available_cpus(),
+        kernel=describe_kernel(),
         memory_bytes=limits.available_memory(),
         open_files_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         limits=bounds,

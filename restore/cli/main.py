@@ -38,14 +38,24 @@ from restore.errors import (
     RestoreError,
     UsageError,
 )
+from restore.kernel.choice import HOW_TO_BUILD, PURE, VARIABLE, is_missing, kernel_name
 
 PROGRAM = "aptos-restore"
+
+_HASHING = {"bootstrap-db", "demo", "oneoff", "verify", "verify-db"}
+"""The commands that take far longer without the C extension."""
+
+_NO_KERNEL = (
+    f"the C extension is missing, so this takes several times as long; {HOW_TO_BUILD}, or accept it: "
+    f"{VARIABLE}={PURE}"
+)
 
 _EPILOG = """
 The Rust tool's spellings work as well: of "aptos-debugger aptos-db restore bootstrap-db ...", "... restore
 oneoff ...", "... backup verify ..." and "... backup query ..." only the first word is to be replaced.
 
-Every flag is also an environment variable: --target-db-dir is APTOS_RESTORE_TARGET_DB_DIR.
+Every flag is also an environment variable: --target-db-dir is APTOS_RESTORE_TARGET_DB_DIR. One more,
+APTOS_RESTORE_KERNEL, names what hashes: avx512, avx2, neon, scalar or hashlib; unset, the best there is.
 
 Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 locked, 20 data invalid,
 21 not reachable from this backup, 30 storage unavailable, 31 permission, 40 disk, memory or descriptors,
@@ -73,6 +83,7 @@ Exit codes: 0 ok, 1 unexpected, 2 usage, 10 no backup there, 11 locked, 20 data 
 @click.version_option(restore.__version__, "-V", "--version", message="%(prog)s %(version)s")
 def cli() -> None:
     """Restore and verify Aptos node backups: concurrent, proven, bounded, resumable."""
+    kernel_name()  # a demand that cannot be met ends every command, before it does anything
 
 
 def _alias(name: str, *commands: click.Command) -> click.Group:
@@ -93,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_standard_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
-    session = Session(as_json=wants_json(arguments, os.environ))
+    command = command_name(arguments)
+    session = Session(as_json=wants_json(arguments, os.environ), notices=_kernel_notices(command))
     started = time.monotonic()
     try:
         answer = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=session)
@@ -105,11 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_OK  # --help or --version, printed by click
     seconds = time.monotonic() - started
     try:
-        print_answer(answer, session, command=command_name(arguments), seconds=seconds)
+        print_answer(answer, session, command=command, seconds=seconds)
     except OSError as error:
         click.echo(f"error: answer cannot be written: found {_words(error)}", err=True)
         return ResourceError.exit_code
     return answer.exit_code
+
+
+def _kernel_notices(command: str) -> list[str]:
+    return [_NO_KERNEL] if command.partition(" ")[0] in _HASHING and is_missing() else []
 
 
 def _end_at_the_next_signal() -> None:

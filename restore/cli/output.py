@@ -52,10 +52,12 @@ class Session:
 
     Attributes:
         as_json: whether the answer is asked for as JSON.
+        notices: what its next run is to say first.
         transfers: what became of the transfers of its run, where it had one.
     """
 
     as_json: bool
+    notices: list[str] = field(default_factory=list)
     transfers: TransferFigures | None = None
 
 
@@ -66,9 +68,12 @@ def run_reported(work: Callable[[Report], Awaitable[T]]) -> T:
     from restore.report.events import Notice
     from restore.report.progress import open_progress
 
+    context = click.get_current_context()
+    session: Session = context.obj
     with open_progress(sys.stderr) as report:
-        for text in ignored_notices(click.get_current_context()):
+        for text in (*ignored_notices(context), *session.notices):
             report(Notice(text))
+        session.notices.clear()
         return run(lambda: work(report), stopping=lambda: report(Notice(stopping)))
 
 

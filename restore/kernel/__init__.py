@@ -2,6 +2,5 @@
 lock.
 
 Whatever it does has a pure Python form elsewhere, which is its oracle and its fallback. It never words an
-error: where it refuses its input, the caller gives the same input to the Python form, which says what is
-wrong.
+error: where it refuses its input, the caller gives the same to the Python form, which says what is wrong.
 """

@@ -6,60 +6,59 @@
 #include "sha3.h"
 #include "sha3_levels.h"
 
-/* Points each input to the bytes of its message; false with an exception where one is no bytes object. */
-static bool point_to(struct sha3_input *inputs, PyObject *messages, Py_ssize_t count) {
+/* How many messages are hashed between two looks at Python's objects: enough that letting go of the lock costs
+ * nothing, few enough that all about them stays in the cache, and on the stack. */
+#define BLOCK 1024
+
+/* Points each input to the bytes of its message, behind `head`; false with an exception where one is no bytes object. */
+static bool point_to(struct sha3_input *inputs, PyObject *messages, Py_ssize_t first, Py_ssize_t count,
+                     const Py_buffer *head) {
     for (Py_ssize_t i = 0; i < count; i++) {
         char *data;
         Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyTuple_GetItem(messages, i), &data, &size) < 0) return false;
-        inputs[i].body = (const uint8_t *)data;
-        inputs[i].body_size = (size_t)size;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(messages, first + i), &data, &size) < 0) return false;
+        inputs[i] = (struct sha3_input){head->buf, (size_t)head->len, (const uint8_t *)data, (size_t)size};
     }
     return true;
 }
 
-static PyObject *as_list(const uint8_t *digests, Py_ssize_t count) {
-    PyObject *list = PyList_New(count);
-    for (Py_ssize_t i = 0; list && i < count; i++) {
+static bool put(PyObject *list, Py_ssize_t first, const uint8_t *digests, Py_ssize_t count) {
+    for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *digest = PyBytes_FromStringAndSize((const char *)digests + i * SHA3_BYTES, SHA3_BYTES);
-        if (!digest || PyList_SetItem(list, i, digest) < 0) Py_CLEAR(list);
+        if (!digest || PyList_SetItem(list, first + i, digest) < 0) return false;
     }
-    return list;
+    return true;
 }
 
-/* `messages` is a tuple, which nobody can change while the lock is not held. */
-static PyObject *hash_all(const uint8_t *seed, size_t seed_size, PyObject *messages) {
-    Py_ssize_t count = PyTuple_Size(messages);
-    struct sha3_input *inputs = PyMem_Calloc((size_t)count, sizeof *inputs);
-    uint8_t *digests = PyMem_Calloc((size_t)count, SHA3_BYTES);
-    PyObject *list = NULL;
-    if (!inputs || !digests) {
-        PyErr_NoMemory();
-    } else if (point_to(inputs, messages, count)) {
+/* Hashes `messages`, a tuple, which nobody can change while the lock is not held, to the places of `list`. */
+static bool hash_to(PyObject *list, const Py_buffer *seed, PyObject *messages) {
+    struct sha3_input inputs[BLOCK];
+    uint8_t digests[BLOCK * SHA3_BYTES];
+    const Py_buffer none = {0};
+    bool usual = seed->len == SEED_BYTES;
+    Py_ssize_t all = PyTuple_Size(messages);
+    for (Py_ssize_t first = 0; first < all; first += BLOCK) {
+        Py_ssize_t count = all - first < BLOCK ? all - first : BLOCK;
+        if (!point_to(inputs, messages, first, count, usual ? &none : seed)) return false;
         Py_BEGIN_ALLOW_THREADS;
-        for (Py_ssize_t i = 0; seed_size != SEED_BYTES && i < count; i++) {
-            inputs[i].head = seed;
-            inputs[i].head_size = seed_size;
-        }
-        sha3_256_batch(seed_size == SEED_BYTES ? seed : NULL, inputs, (size_t)count, digests, SHA3_BYTES);
+        sha3_256_batch(usual ? seed->buf : NULL, inputs, (size_t)count, digests, SHA3_BYTES);
         Py_END_ALLOW_THREADS;
-        list = as_list(digests, count);
+        if (!put(list, first, digests, count)) return false;
     }
-    PyMem_Free(inputs);
-    PyMem_Free(digests);
-    return list;
+    return true;
 }
 
 static PyObject *sha3_256_many(PyObject *module, PyObject *arguments) {
     (void)module;
     Py_buffer seed;
-    PyObject *list;
-    if (!PyArg_ParseTuple(arguments, "y*O", &seed, &list)) return NULL;
-    PyObject *messages = PyList_AsTuple(list);
-    PyObject *digests = messages ? hash_all(seed.buf, (size_t)seed.len, messages) : NULL;
+    PyObject *given;
+    if (!PyArg_ParseTuple(arguments, "y*O", &seed, &given)) return NULL;
+    PyObject *messages = PySequence_Tuple(given);
+    PyObject *list = messages ? PyList_New(PyTuple_Size(messages)) : NULL;
+    if (list && !hash_to(list, &seed, messages)) Py_CLEAR(list);
     Py_XDECREF(messages);
     PyBuffer_Release(&seed);
-    return digests;
+    return list;
 }
 
 static PyObject *sha3_levels(PyObject *module, PyObject *nothing) {
@@ -83,7 +82,7 @@ static PyObject *sha3_use(PyObject *module, PyObject *arguments) {
 }
 
 PyMethodDef sha3_methods[] = {
-    {"sha3_256_many", sha3_256_many, METH_VARARGS, "SHA3-256 of seed || message for each message of a list."},
+    {"sha3_256_many", sha3_256_many, METH_VARARGS, "SHA3-256 of seed || message for each message."},
     {"sha3_levels", sha3_levels, METH_NOARGS, "Names of the levels that this CPU can run, best first."},
     {"sha3_use", sha3_use, METH_VARARGS, "Hashes on this level from now on, in all threads."},
     {NULL, NULL, 0, NULL},
