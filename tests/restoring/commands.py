@@ -11,6 +11,7 @@ from pathlib import Path
 
 from restore.coordinator import BootstrapRequest, bootstrap
 from restore.flow.stop import run
+from restore.kernel.choice import PURE, VARIABLE
 from restore.ledger.waypoint import Waypoint
 from restore.limits import Limits
 from restore.proof.trust import TrustPolicy
@@ -18,8 +19,12 @@ from restore.report.events import Durable, Event, Report, silent
 from restore.report.result import Result
 from restore.sample.spec import SampleBackup
 from restore.storage.local import LocalFs
+from restore.target import store
 
 LIMITS = Limits(concurrency=3, max_concurrency=3, memory_bytes=64 << 20, descriptors=64, threads=3)
+
+FEW_ROWS = 6
+"""In place of `TABLE_ROWS`: a chunk of the sample then has both table files and rows in memory."""
 
 
 def request_of(
@@ -70,12 +75,26 @@ def restore_request(request: BootstrapRequest, report: Report = silent) -> Resul
 
 
 def restore_and_die(
-    sample: SampleBackup, target: Path, versions: Sequence[int | None], *, step: str, occurrence: int
+    sample: SampleBackup,
+    target: Path,
+    versions: Sequence[int | None],
+    *,
+    step: str,
+    occurrence: int,
+    kernel: str | None = None,
 ) -> None:
-    """Restores in a child that kills itself right after the given durable step; it must die so."""
+    """Restores in a child that kills itself right after the given durable step; it must die so.
+
+    Its chunks go through table files, as large ones do. It works with this process's kernel, or another.
+    """
     arguments = [sample.root, sample.genesis_waypoint, target, *versions, step, occurrence]
     command = [sys.executable, "-m", "tests.restoring.commands", *(str(argument) for argument in arguments)]
-    finished = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    environment = dict(os.environ)
+    if kernel == PURE:
+        environment[VARIABLE] = PURE
+    elif kernel is not None:
+        environment.pop(VARIABLE, None)
+    finished = subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment)
     assert finished.returncode == -signal.SIGKILL, finished.stderr.decode()
 
 
@@ -91,6 +110,7 @@ def _main(
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    store.TABLE_ROWS = FEW_ROWS
     request = request_of(
         Path(root),
         Waypoint.parse(waypoint),

@@ -1,0 +1,221 @@
+"""Table files are written before their chunk is proven: none is left, and nothing unproven is kept."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from restore.errors import DataError, InterruptedRunError, RestoreError
+from restore.ledger.hashes import APTOS
+from restore.ledger.state import hash_keys, split_state_record
+from restore.report.events import Durable, Event, Report, silent
+from restore.sample.spec import SampleBackup
+from restore.target import store
+from restore.target.mark import SIDE_FOLDER
+from restore.target.schema import STATE_VALUES, TREE_NODES, KeyValue, Table, split_state_value_key
+from restore.target.staged import StagedTable
+from restore.target.store import TABLES_FOLDER, RocksStore
+from restore.wire.records import cut_records
+from tests.restoring.commands import FEW_ROWS, request_of, restore_request, restore_sample
+from tests.restoring.damage import Damaged, flip
+
+DAMAGED = 3
+"""The chunk that is damaged: those before it are proven and kept."""
+
+
+@pytest.fixture(autouse=True)
+def through_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks go through table files, as large ones do."""
+    monkeypatch.setattr(store, "TABLE_ROWS", FEW_ROWS)
+
+
+@pytest.fixture
+def staged_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """All table files that were written."""
+    files: list[Path] = []
+    stage = RocksStore.stage
+
+    def seen(self: RocksStore, *arguments: object) -> StagedTable:
+        staged = stage(self, *arguments)  # type: ignore[arg-type]
+        files.extend(staged.files)
+        return staged
+
+    monkeypatch.setattr(RocksStore, "stage", seen)
+    yield files
+    assert files
+
+
+@pytest.fixture(scope="module")
+def whole(sample: SampleBackup, tmp_path_factory: pytest.TempPathFactory) -> dict[Table, set[KeyValue]]:
+    """The rows of the snapshot in a finished database."""
+    target = tmp_path_factory.mktemp("whole") / "db"
+    restore_sample(sample, target, target_version=sample.snapshots[-1].version)
+    return snapshot_rows(target)
+
+
+@pytest.fixture
+def damaged(sample: SampleBackup, tmp_path: Path) -> Damaged:
+    root = tmp_path / "backup"
+    shutil.copytree(sample.root, root)
+    return Damaged(root, sample.snapshots[-1].version)
+
+
+def snapshot_rows(target: Path) -> dict[Table, set[KeyValue]]:
+    opened = RocksStore.open(target, read_only=True)
+    try:
+        return {table: set(opened.scan(table)) for table in (*STATE_VALUES, *TREE_NODES)}
+    finally:
+        opened.close()
+
+
+def key_hashes(damaged: Damaged, chunks: slice) -> set[bytes]:
+    """Those of the items of some chunks."""
+    found: set[bytes] = set()
+    for chunk in damaged.chunks[chunks]:
+        records = cut_records(damaged.path(chunk["blobs"]).read_bytes())
+        found.update(hash_keys(APTOS, [split_state_record(record).key for record in records]))
+    return found
+
+
+def left_over(target: Path) -> list[Path]:
+    return list((target / SIDE_FOLDER / TABLES_FOLDER).iterdir())
+
+
+def assert_nothing_unproven(
+    target: Path, whole: dict[Table, set[KeyValue]], *, items: set[bytes] | None = None
+) -> None:
+    """All rows are those of the whole snapshot; of values, those of `items` alone and all of them."""
+    found = snapshot_rows(target)
+    assert all(rows <= whole[table] for table, rows in found.items())
+    if items is not None:
+        kept = {split_state_value_key(key)[0] for table in STATE_VALUES for key, _ in found[table]}
+        assert kept == items
+
+
+def restore(sample: SampleBackup, root: Path, target: Path, report: Report = silent) -> None:
+    version = sample.snapshots[-1].version
+    restore_request(request_of(root, sample.genesis_waypoint, target, target_version=version), report)
+
+
+def flip_a_value(damaged: Damaged) -> None:
+    damaged.edit_records(
+        damaged.chunks[DAMAGED]["blobs"], lambda records: [flip(records[0], -1), *records[1:]]
+    )
+
+
+def flip_a_sibling(damaged: Damaged) -> None:
+    damaged.edit(damaged.chunks[DAMAGED]["proof"], lambda data: flip(data, -1))
+
+
+def swap_two_items(damaged: Damaged) -> None:
+    damaged.edit_records(
+        damaged.chunks[DAMAGED]["blobs"],
+        lambda records: [records[0], records[2], records[1], *records[3:]],
+    )
+
+
+def cut_a_file(damaged: Damaged) -> None:
+    damaged.edit(damaged.chunks[DAMAGED]["blobs"], lambda data: data[:-1])
+
+
+def remove_a_proof(damaged: Damaged) -> None:
+    damaged.path(damaged.chunks[DAMAGED]["proof"]).unlink()
+
+
+@pytest.mark.parametrize("damage", [flip_a_value, flip_a_sibling])
+def test_a_proof_that_fails_keeps_the_chunks_before_it_alone(
+    kernel: str,
+    sample: SampleBackup,
+    damaged: Damaged,
+    target: Path,
+    whole: dict[Table, set[KeyValue]],
+    staged_files: list[Path],
+    damage: Callable[[Damaged], None],
+) -> None:
+    proven = key_hashes(damaged, slice(DAMAGED))
+    damage(damaged)
+    with pytest.raises(DataError):
+        restore(sample, damaged.root, target)
+    assert left_over(target) == []
+    assert_nothing_unproven(target, whole, items=proven)
+
+
+@pytest.mark.parametrize("damage", [swap_two_items, cut_a_file, remove_a_proof])
+def test_a_chunk_that_cannot_be_read_leaves_no_table_file_and_nothing_unproven(
+    sample: SampleBackup,
+    damaged: Damaged,
+    target: Path,
+    whole: dict[Table, set[KeyValue]],
+    staged_files: list[Path],
+    damage: Callable[[Damaged], None],
+) -> None:
+    damage(damaged)
+    with pytest.raises(DataError):
+        restore(sample, damaged.root, target)
+    assert left_over(target) == []
+    assert_nothing_unproven(target, whole)
+
+
+@pytest.mark.parametrize("step", ["snapshot values", "snapshot nodes", "mark"])
+def test_an_interrupt_leaves_no_table_file_and_nothing_unproven(
+    kernel: str,
+    sample: SampleBackup,
+    target: Path,
+    whole: dict[Table, set[KeyValue]],
+    staged_files: list[Path],
+    step: str,
+) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Durable) and event.step == step and staged_files:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError):
+        restore(sample, sample.root, target, interrupt)
+    assert left_over(target) == []
+    assert_nothing_unproven(target, whole)
+    restore(sample, sample.root, target)
+    assert snapshot_rows(target) == whole
+
+
+def test_an_instance_that_takes_no_files_leaves_none(
+    sample: SampleBackup,
+    target: Path,
+    whole: dict[Table, set[KeyValue]],
+    staged_files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    move_in = RocksStore.move_in
+
+    def torn(self: RocksStore, staged: StagedTable) -> None:
+        for file in staged.files:
+            file.write_bytes(file.read_bytes()[:-60])
+        move_in(self, staged)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RocksStore, "move_in", torn)
+        with pytest.raises(RestoreError):
+            restore(sample, sample.root, target)
+    gc.collect()  # the frames of the error hold the instance, and so its lock
+    assert left_over(target) == []
+    assert_nothing_unproven(target, whole)
+    restore(sample, sample.root, target)
+    assert snapshot_rows(target) == whole
+
+
+def test_nothing_is_left_when_all_is_done(
+    kernel: str,
+    sample: SampleBackup,
+    target: Path,
+    whole: dict[Table, set[KeyValue]],
+    staged_files: list[Path],
+) -> None:
+    restore(sample, sample.root, target)
+    assert left_over(target) == []
+    assert snapshot_rows(target) == whole
+    assert not any(file.exists() for file in staged_files)
