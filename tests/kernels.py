@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from restore.kernel.choice import PURE, VARIABLE, uses_native
+from restore.kernel.choice import PURE, VARIABLE, kernel_name, uses_native
 
 NATIVE = "native"
 """The extension, with whatever the CPU has."""
@@ -29,9 +29,9 @@ def using(name: str) -> Iterator[None]:
             patch.delenv(VARIABLE, raising=False)
         else:
             patch.setenv(VARIABLE, name)
-        uses_native.cache_clear()
+        kernel_name.cache_clear()
         try:
             assert uses_native() == (name == NATIVE)
             yield
         finally:
-            uses_native.cache_clear()
+            kernel_name.cache_clear()
