@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from restore.crypto import digest
 from restore.kernel.choice import PURE, VARIABLE, kernel_name, uses_native
 
 NATIVE = "native"
@@ -29,9 +30,15 @@ def using(name: str) -> Iterator[None]:
             patch.delenv(VARIABLE, raising=False)
         else:
             patch.setenv(VARIABLE, name)
-        kernel_name.cache_clear()
+        _forget()
         try:
             assert uses_native() == (name == NATIVE)
             yield
         finally:
-            kernel_name.cache_clear()
+            _forget()
+
+
+def _forget() -> None:
+    """What a process settles once is settled anew."""
+    kernel_name.cache_clear()
+    digest._batch_hash.cache_clear()

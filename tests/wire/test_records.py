@@ -4,11 +4,19 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore.errors import FormatError
-from restore.wire.records import MAX_RECORD_BYTES, RecordCutter, cut_records, frame
+from restore.wire.records import (
+    MAX_RECORD_BYTES,
+    FramedRecords,
+    RecordCutter,
+    RecordScanner,
+    cut_records,
+    frame,
+)
+from tests.kernels import KERNELS, using
 
 
 @given(st.lists(st.binary(max_size=20), max_size=8), st.lists(st.integers(0, 200), max_size=10))
@@ -89,3 +97,53 @@ def test_a_large_record_in_small_pieces_is_put_together_once() -> None:
 def test_a_record_that_no_reader_accepts_is_not_framed() -> None:
     with pytest.raises(FormatError, match="too long"):
         frame(bytes(MAX_RECORD_BYTES + 1))
+
+
+def scan(data: bytes, cuts: list[int]) -> FramedRecords:
+    """Looks at a file that grows up to each of `cuts`, and then to its end."""
+    scanner = RecordScanner()
+    for cut in sorted(cuts):
+        scanner.scan(data[:cut])
+    scanner.scan(data)
+    return scanner.finish(data)
+
+
+@pytest.mark.parametrize("form", KERNELS)
+@settings(deadline=None)
+@given(
+    records=st.lists(st.binary(max_size=20), max_size=8),
+    cuts=st.lists(st.integers(0, 200), max_size=10),
+)
+def test_a_file_is_looked_at_however_it_grows(form: str, records: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(map(frame, records))
+    with using(form):
+        found = scan(data, cuts)
+    assert (found.count, found.size, found.cut()) == (len(records), len(data), records)
+
+
+@pytest.mark.parametrize("form", KERNELS)
+@settings(deadline=None)
+@given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=4))
+def test_files_are_refused_in_the_words_of_the_cutter(form: str, data: bytes, cuts: list[int]) -> None:
+    try:
+        records: list[bytes] | None = cut_records(data)
+    except FormatError as error:
+        records, told = None, str(error)
+    with using(form):
+        if records is not None:
+            assert scan(data, cuts).cut() == records
+        else:
+            with pytest.raises(FormatError) as caught:
+                scan(data, cuts)
+            assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("length", [MAX_RECORD_BYTES + 1, 2**31, 2**32 - 1])
+def test_an_impossible_length_is_seen_as_soon_as_it_is_there(kernel: str, length: int) -> None:
+    scanner = RecordScanner()
+    data = frame(b"fine") + length.to_bytes(4, "big")
+    scanner.scan(data[:-1])
+    assert (scanner.offset, scanner.count) == (8, 1)
+    with pytest.raises(FormatError, match="too long") as caught:
+        scanner.scan(data)
+    assert (caught.value.offset, caught.value.found) == (8, f"{length} bytes")
