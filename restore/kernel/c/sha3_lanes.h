@@ -4,8 +4,8 @@
  *     LEFT      it ends where no more messages than these are left; 0 for none
  *     TARGET    the attribute of functions that use its instructions, or nothing
  * and includes this. The permutation is that of FIPS 202, section 3: word i of a state is the lane at
- * x = i % 5, y = i / 5 there. It is written so that a compiler finds rotations and three-way logic where the target has
- * them, and that 25 words and what changes them stay in registers where there are 32.
+ * x = i % 5, y = i / 5 there. It is written so that a compiler finds rotations and three-way logic where the
+ * target has them, and that 25 words and what changes them stay in registers where there are 32.
  */
 #include "sha3_levels.h"
 #include "sha3_work.h"

@@ -7,7 +7,7 @@
 #include "sha3_levels.h"
 
 /* How many messages are hashed between two looks at Python's objects: enough that letting go of the lock
- * costs nothing, few enough that what is noted of them fits on the stack, in 64 KiB, and stays in the cache. */
+ * costs nothing, few enough that what is noted of them fits on the stack, in 64 KiB, and in the cache. */
 #define BLOCK 1024
 
 /* Points each input to its message, behind `head`; false with an exception where one is no bytes object. */
