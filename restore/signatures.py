@@ -36,6 +36,7 @@ class SignatureChecks:
         workers: the threads.
         domain: of the network.
         processes: how many may be started.
+        in_threads: so many claims are checked before any process is started.
         remembered: claims that need no check; takes those that held. None where nothing is kept.
 
     Cancellation: leaving the block ends the processes.
@@ -43,10 +44,17 @@ class SignatureChecks:
     """
 
     def __init__(
-        self, workers: Workers, domain: Domain, *, processes: int, remembered: Remembered | None = None
+        self,
+        workers: Workers,
+        domain: Domain,
+        *,
+        processes: int,
+        in_threads: int = CHECKED_IN_THREADS,
+        remembered: Remembered | None = None,
     ) -> None:
         self._workers = workers
         self._domain = domain
+        self._in_threads = in_threads
         self._remembered = remembered
         self._pool = ProcessPool("restore.checker", processes=processes)
         self._batches = processes + 1  # one is made while the others are checked
@@ -103,7 +111,7 @@ class SignatureChecks:
         aggregates = await self._workers.run(aggregates_of, claims, self._domain)
         if aggregates is None:
             return False
-        if self._checked > CHECKED_IN_THREADS:
+        if self._checked > self._in_threads:
             answer = await self._pool.ask(await self._workers.run(request_of, aggregates))
             if answer is not None:
                 return answer == HOLD

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Protocol
 
 import pytest
 
@@ -64,41 +66,52 @@ async def workers() -> AsyncIterator[Workers]:
         yield workers
 
 
-@pytest.fixture(params=["threads", "processes"])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Where signatures are checked."""
-    where: str = request.param
-    monkeypatch.setattr(signatures, "CHECKED_IN_THREADS", 10**9 if where == "threads" else 0)
-    return where
+@pytest.fixture(params=[0, 10**9], ids=["processes", "threads"])
+def in_threads(request: pytest.FixtureRequest) -> int:
+    """How many signatures are checked in threads."""
+    number: int = request.param
+    return number
 
 
-async def checked(
-    workers: Workers, claims: Sequence[Claim], remembered: Remembered | None = None
-) -> dict[int, EpochState]:
-    async with SignatureChecks(workers, APTOS, processes=2, remembered=remembered) as checks:
-        return await checks.check(claims)
+class Check(Protocol):
+    """What holds of some claims, by epoch."""
+
+    async def __call__(
+        self, claims: Sequence[Claim], remembered: Remembered | None = None
+    ) -> dict[int, EpochState]: ...
+
+
+@pytest.fixture
+def checked(workers: Workers, in_threads: int) -> Check:
+    """Checks once in threads and once in processes."""
+
+    async def check(claims: Sequence[Claim], remembered: Remembered | None = None) -> dict[int, EpochState]:
+        async with SignatureChecks(
+            workers, APTOS, processes=2, in_threads=in_threads, remembered=remembered
+        ) as checks:
+            return await checks.check(claims)
+
+    return check
 
 
 async def test_claims_that_hold_are_named_by_epoch_with_their_validators(
-    workers: Workers, place: str
+    workers: Workers, in_threads: int
 ) -> None:
     before = children_of_this_process()
     with no_child_left():
-        async with SignatureChecks(workers, APTOS, processes=2) as checks:
+        async with SignatureChecks(workers, APTOS, processes=2, in_threads=in_threads) as checks:
             assert await checks.check(CLAIMS) == ALL
-            assert bool(children_of_this_process() - before) == (place == "processes")
+            assert bool(children_of_this_process() - before) == (in_threads == 0)
             assert await checks.check([]) == {}
 
 
-@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("epoch", [1, BATCH, BATCH + 1, EPOCHS])
-async def test_of_a_batch_that_does_not_hold_nothing_is_said(workers: Workers, epoch: int) -> None:
-    found = await checked(workers, broken(epoch))
+async def test_of_a_batch_that_does_not_hold_nothing_is_said(checked: Check, epoch: int) -> None:
+    found = await checked(broken(epoch))
     assert found.keys() == ALL.keys() - set(batch_of(epoch))
 
 
-@pytest.mark.usefixtures("place")
-async def test_what_is_wrong_before_any_signature_is_an_answer_and_no_error(workers: Workers) -> None:
+async def test_what_is_wrong_before_any_signature_is_an_answer_and_no_error(checked: Check) -> None:
     signed, validators = CLAIMS[0]
     for claim in (
         Claim(replace(signed, bitmask=b"\xff\xff"), validators),
@@ -108,44 +121,41 @@ async def test_what_is_wrong_before_any_signature_is_an_answer_and_no_error(work
         Claim(signed, CLAIMS[1].validators),
         Claim(signed, replace(validators, validators=())),
     ):
-        assert await checked(workers, [claim]) == {}
-        assert await checked(workers, [*CLAIMS[1:3], claim]) == {}
+        assert await checked([claim]) == {}
+        assert await checked([*CLAIMS[1:3], claim]) == {}
 
 
-@pytest.mark.usefixtures("place")
-async def test_what_an_earlier_run_found_to_hold_is_not_checked_again(workers: Workers) -> None:
+async def test_what_an_earlier_run_found_to_hold_is_not_checked_again(checked: Check) -> None:
     first = Remembered(POLICY, APTOS)
-    assert await checked(workers, CLAIMS, first) == ALL
+    assert await checked(CLAIMS, first) == ALL
     assert len(first.confirmed) == EPOCHS
     second = Remembered(POLICY, APTOS, first.confirmed)
-    assert await checked(workers, CLAIMS, second) == ALL
+    assert await checked(CLAIMS, second) == ALL
     assert (second.recalled, second.has_news) == (EPOCHS, False)
 
 
-async def test_what_is_remembered_is_believed_and_nothing_beside_it(workers: Workers) -> None:
+async def test_what_is_remembered_is_believed_and_nothing_beside_it(checked: Check) -> None:
     claims = broken(5)
     forged = Remembered(POLICY, APTOS)
     remembered = Remembered(POLICY, APTOS, [forged.digest(claims[4])])
     with pytest.raises(TrustError, match="does not hold"):
         verify_signatures(claims[4].signed, claims[4].validators, APTOS)
-    found = await checked(workers, claims, remembered)  # whoever keeps the digests vouches for them
+    found = await checked(claims, remembered)  # whoever keeps the digests vouches for them
     assert 5 in found
     another = broken(6)[5]
-    assert 6 not in await checked(workers, [*claims[:5], another], remembered)
+    assert 6 not in await checked([*claims[:5], another], remembered)
 
 
-@pytest.mark.usefixtures("place")
-async def test_what_does_not_hold_is_not_remembered(workers: Workers) -> None:
+async def test_what_does_not_hold_is_not_remembered(checked: Check) -> None:
     remembered = Remembered(POLICY, APTOS)
-    await checked(workers, broken(3), remembered)
+    await checked(broken(3), remembered)
     assert len(remembered.confirmed) == EPOCHS - BATCH
     assert remembered.digest(CLAIMS[0]) not in remembered.confirmed
 
 
-async def test_processes_are_started_only_for_many(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signatures, "CHECKED_IN_THREADS", 9)
+async def test_processes_are_started_only_for_many(workers: Workers) -> None:
     before = children_of_this_process()
-    async with SignatureChecks(workers, APTOS, processes=2) as checks:
+    async with SignatureChecks(workers, APTOS, processes=2, in_threads=9) as checks:
         assert len(await checks.check(CLAIMS[:9])) == 9
         assert children_of_this_process() == before
         assert len(await checks.check(CLAIMS[9:])) == 1
@@ -153,9 +163,8 @@ async def test_processes_are_started_only_for_many(workers: Workers, monkeypatch
 
 
 async def test_where_no_process_answers_threads_check(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
+    checked: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signatures, "CHECKED_IN_THREADS", 0)
-    monkeypatch.setattr("sys.executable", "/bin/false")
-    assert await checked(workers, CLAIMS) == ALL
-    assert (await checked(workers, broken(1))).keys() == ALL.keys() - set(batch_of(1))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert await checked(CLAIMS) == ALL
+    assert (await checked(broken(1))).keys() == ALL.keys() - set(batch_of(1))

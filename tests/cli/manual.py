@@ -26,7 +26,7 @@ This page is made from the code (`python -m tests.cli.manual`).
 - Every flag is also an environment variable: `--target-db-dir` is `APTOS_RESTORE_TARGET_DB_DIR`. The command
   line wins; a storage named there displaces one of any kind in a variable.
 - `APTOS_RESTORE_KERNEL` names what hashes: `avx512`, `avx2`, `neon` or `scalar`, which are the C extension,
-  or `hashlib`, which does without it. Unset, it is the best that there is; a name is a demand, and what is not
+  or `hashlib`, which does without it. Unset, the best that there is; a name is a demand, and what is not
   there is an error. `doctor` shows it.
 - The result goes to stdout, everything else to stderr. With `--output json` stdout is one JSON object on one
   line and nothing else, also for errors; only `--help` and `--version` print text.

@@ -66,7 +66,8 @@ bool sha3_choose(const char *name) {
     return false;
 }
 
-void sha3_256_batch(const uint8_t *seed, const struct sha3_input *inputs, size_t count, uint8_t *out, size_t stride) {
+void sha3_256_batch(const uint8_t *seed, const struct sha3_input *inputs, size_t count, uint8_t *out,
+                    size_t stride) {
     const struct level *level = atomic_load(&chosen);
     if (!level) atomic_store(&chosen, level = best());
     struct sha3_work work = {.seed = seed, .inputs = inputs, .count = count, .out = out, .stride = stride};

@@ -16,8 +16,8 @@ struct sha3_input {
     size_t body_size;
 };
 
-/* SHA3-256 of `seed || head || body` of each input, to `out + i * stride`. `seed` has SEED_BYTES, or is NULL for none.
- * `out` overlaps no input. Needs no interpreter lock; no memory is allocated. */
+/* SHA3-256 of `seed || head || body` of each input, to `out + i * stride`. `seed` has SEED_BYTES, or is NULL
+ * for none. `out` overlaps no input. Needs no interpreter lock; no memory is allocated. */
 void sha3_256_batch(const uint8_t *seed, const struct sha3_input *inputs, size_t count, uint8_t *out,
                     size_t stride);
 

@@ -1,11 +1,11 @@
-/* SHA3-256 of as many messages at once as a vector has lanes: the body of every level. Its file defines before
+/* SHA3-256 of as many messages at once as a vector has lanes: the body of every level. A level's file defines
  *     LEVEL     the name of its function
  *     LANES     how many messages
  *     LEFT      it ends where no more messages than these are left; 0 for none
  *     TARGET    the attribute of functions that use its instructions, or nothing
- *
- * The permutation is that of FIPS 202, section 3: word i of a state is the lane (x, y) = (i % 5, i / 5) there. It
- * is written so that a compiler finds rotations and three-way logic where the target has them.
+ * and includes this. The permutation is that of FIPS 202, section 3: word i of a state is the lane at
+ * x = i % 5, y = i / 5 there. It is written so that a compiler finds rotations and three-way logic where the
+ * target has them, and that 25 words and what changes them stay in registers where there are 32.
  */
 #include "sha3_levels.h"
 #include "sha3_work.h"
@@ -90,7 +90,8 @@ TARGET static void permute(vector s[STATE_WORDS]) {
 }
 
 #if LANES == 8
-#define OF_EACH_LANE(value) {value(0), value(1), value(2), value(3), value(4), value(5), value(6), value(7)}
+#define OF_EACH_LANE(value)                                                                                 \
+    {value(0), value(1), value(2), value(3), value(4), value(5), value(6), value(7)}
 #elif LANES == 4
 #define OF_EACH_LANE(value) {value(0), value(1), value(2), value(3)}
 #elif LANES == 2
@@ -99,7 +100,7 @@ TARGET static void permute(vector s[STATE_WORDS]) {
 #define OF_EACH_LANE(value) value(0)
 #endif
 
-/* Takes in the next block of each message; where it is the first, the state before it was another message's. */
+/* Takes in the next block of each message; where that is its first, the state is still another's. */
 TARGET static void absorb(vector s[STATE_WORDS], struct sha3_work *work) {
     static const uint8_t nothing[RATE_BYTES];
     uint8_t spaces[LANES][RATE_BYTES];
@@ -147,7 +148,9 @@ static void leave(const union states *states, struct sha3_work *work) {
     for (size_t i = 0, to = 0; to < work->active; i++) {
         if (!work->lanes[i].digest) continue;
         work->lanes[to] = work->lanes[i];
-        for (size_t word = 0; word < STATE_WORDS; word++) work->lanes[to].state[word] = states->words[word][i];
+        for (size_t word = 0; word < STATE_WORDS; word++) {
+            work->lanes[to].state[word] = states->words[word][i];
+        }
         to++;
     }
 }

@@ -20,8 +20,9 @@ void sha3_avx2(struct sha3_work *work);
 void sha3_neon(struct sha3_work *work);
 void sha3_scalar(struct sha3_work *work);
 
-/* Names of the levels that this CPU can run, best first, to `names`; returns how many: at most SHA3_MAX_LEVELS. */
 #define SHA3_MAX_LEVELS 3
+
+/* Names of the levels that this CPU can run, best first, to `names`; returns how many. */
 size_t sha3_available(const char *names[SHA3_MAX_LEVELS]);
 
 /* Hashes on the level of this name from now on, in all threads; false where this CPU cannot run it. */

@@ -6,11 +6,11 @@
 #include "sha3.h"
 #include "sha3_levels.h"
 
-/* How many messages are hashed between two looks at Python's objects: enough that letting go of the lock costs
- * nothing, few enough that all about them stays in the cache, and on the stack. */
+/* How many messages are hashed between two looks at Python's objects: enough that letting go of the lock
+ * costs nothing, few enough that what is noted of them fits on the stack, in 64 KiB, and in the cache. */
 #define BLOCK 1024
 
-/* Points each input to the bytes of its message, behind `head`; false with an exception where one is no bytes object. */
+/* Points each input to its message, behind `head`; false with an exception where one is no bytes object. */
 static bool point_to(struct sha3_input *inputs, PyObject *messages, Py_ssize_t first, Py_ssize_t count,
                      const Py_buffer *head) {
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -77,7 +77,9 @@ static PyObject *sha3_use(PyObject *module, PyObject *arguments) {
     (void)module;
     const char *name;
     if (!PyArg_ParseTuple(arguments, "s", &name)) return NULL;
-    if (!sha3_choose(name)) return PyErr_Format(PyExc_ValueError, "this CPU has no level of that name: %s", name);
+    if (!sha3_choose(name)) {
+        return PyErr_Format(PyExc_ValueError, "this CPU has no level of that name: %s", name);
+    }
     Py_RETURN_NONE;
 }
 

@@ -1,5 +1,7 @@
-/* What all levels of SHA3-256 share: a batch on its way through lanes, and its messages cut into blocks (FIPS 202,
- * section 4: the sponge, with a rate of 136 bytes; section 6.1 and B.2: the bits 01 and the padding, as bytes). */
+/* What all levels of SHA3-256 share: a batch on its way through lanes, and its messages cut into blocks.
+ *
+ * FIPS 202, section 4: the sponge, with a rate of 136 bytes; 5.1, 6.1 and B.2: the padding, in bytes.
+ */
 #ifndef RESTORE_SHA3_WORK_H
 #define RESTORE_SHA3_WORK_H
 
@@ -11,7 +13,7 @@
 #include "sha3.h"
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "words are taken as they lie in memory: the kernel is for little-endian machines, the others do without it"
+#error "words are taken as they lie in memory: the kernel is for little-endian machines, others do without"
 #endif
 
 #define RATE_BYTES 136
@@ -88,7 +90,7 @@ static inline const uint8_t *sha3_next_block(struct sha3_lane *lane, uint8_t spa
     filled += sha3_take(space + filled, RATE_BYTES - filled, &input->body, &input->body_size);
     if (filled < RATE_BYTES) {
         memset(space + filled, 0, RATE_BYTES - filled);
-        space[filled] = 0x06;
+        space[filled] = 0x06; /* the bits 01 of SHA-3 and the first 1 of the padding */
         space[RATE_BYTES - 1] |= 0x80;
         lane->ended = true;
     }
