@@ -18,11 +18,12 @@ from pathlib import Path
 
 from benchmarks.figures import SCHEMA, Results, Row, machine, save
 from benchmarks.samples import FOLDER
-from benchmarks.sections import epochs, memory, others, parts, start, state, transactions
+from benchmarks.sections import epochs, kernel, memory, others, parts, start, state, transactions
 from benchmarks.settings import FULL, QUICK, Setting, SkippedError
 from benchmarks.showing import table
 
 SECTIONS: Mapping[str, Callable[[Setting], list[Row]]] = {
+    "kernel": kernel.rows,
     "parts": parts.rows,
     "state": state.rows,
     "transactions": transactions.rows,

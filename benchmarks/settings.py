@@ -22,6 +22,7 @@ class Sizes:
         storage: options of `benchmarks.storage`.
         metadata_files: that the metadata cache holds.
         part_seconds: for each part in each round.
+        table_rows: of each table file.
     """
 
     rounds: int
@@ -35,6 +36,7 @@ class Sizes:
     storage: tuple[str, ...]
     metadata_files: int
     part_seconds: float
+    table_rows: int
 
 
 QUICK = Sizes(
@@ -49,6 +51,7 @@ QUICK = Sizes(
     storage=("--scale", "0.05", "--only", "G1"),
     metadata_files=2_000,
     part_seconds=0.1,
+    table_rows=50_000,
 )
 
 FULL = Sizes(
@@ -63,6 +66,7 @@ FULL = Sizes(
     storage=("--scale", "0.5", "--only", "G1,G2,G4,G5,G6"),
     metadata_files=50_000,
     part_seconds=0.5,
+    table_rows=200_000,
 )
 
 

@@ -1,5 +1,6 @@
 """The sections of `python -m benchmarks`: each measures one part of the program and returns its rows.
 
+kernel         hashing and table files, from `benchmarks.kernel` and `benchmarks.tables`
 parts          single functions, by pytest-benchmark, in `benchmarks/parts`
 state          `verify` and `bootstrap-db` of a huge state, by stage
 transactions   `verify`, `oneoff transaction` and `bootstrap-db` of many transactions

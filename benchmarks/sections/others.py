@@ -24,7 +24,11 @@ CHILDREN = 200
 
 def storage_rows(setting: Setting) -> list[Row]:
     """The goals of reading that are rates over a rival's at the same work."""
-    told = _run("storage", setting, *setting.sizes.storage)
+    return goal_rows(_run("storage", setting, *setting.sizes.storage))
+
+
+def goal_rows(told: dict[str, Any]) -> list[Row]:
+    """The rows of what `benchmarks.storage` told."""
     rates = {
         (one["work"], one["way"]): tuple(run["size"] / run["seconds"] / 1e6 for run in one["rounds"])
         for one in told["measured"]
@@ -51,7 +55,14 @@ def storage_rows(setting: Setting) -> list[Row]:
 def metadata_rows(setting: Setting) -> list[Row]:
     """A fresh cache beside a shell child for each file, and one with nothing changed beside no cache."""
     files = setting.sizes.metadata_files
-    rounds = _run("metadata", setting, "--files", str(files), "--sample", str(CHILDREN))["rounds"]
+    return cache_rows(
+        _run("metadata", setting, "--files", str(files), "--sample", str(CHILDREN)), files=files
+    )
+
+
+def cache_rows(told: dict[str, Any], *, files: int) -> list[Row]:
+    """The rows of what `benchmarks.metadata` told."""
+    rounds = told["rounds"]
 
     def column(of: Callable[[dict[str, float]], float]) -> tuple[float, ...]:
         return tuple(map(of, rounds))

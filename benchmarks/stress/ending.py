@@ -9,6 +9,7 @@ from benchmarks.stress.running import StressError
 from benchmarks.stress.scene import Scene
 from cache.survey import MirrorState, survey
 from restore.catalog.mirror import MirrorOptions, load_view
+from restore.catalog.mirror_remembered import file_of
 from restore.catalog.mirror_upkeep import prune_mirrors
 from restore.storage.local import LocalFs
 
@@ -41,6 +42,7 @@ async def check_ending(scene: Scene) -> MirrorState:
 
 def _belongs(path: Path) -> bool:
     return (
-        path.name in {"CACHEDIR.TAG", "index", "summary", "removal.lock", "sync.lock", "verified"}
+        path.name in {"CACHEDIR.TAG", "index", "summary", "removal.lock", "sync.lock"}
         or path.suffix == ".pack"
+        or path == file_of(path.parent)
     )

@@ -7,6 +7,7 @@ name is ignored and replaced, since all that is lost is time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +16,6 @@ from cache.folder import mirror_path
 from cache.private import read_private, write_private
 from restore.catalog.mirror import MirrorOptions
 from restore.flow.threads import in_thread
-
-FILE = "verified"
 
 FORMAT = b"verified signatures 1\n"
 """Digests of 32 bytes follow."""
@@ -64,9 +63,14 @@ async def count_digests(mirror: Path) -> int:
     return len(await in_thread(read_digests, mirror))
 
 
+def file_of(mirror: Path) -> Path:
+    """This user's file in the folder of a mirror."""
+    return mirror / f"verified-{os.geteuid()}"
+
+
 def read_digests(mirror: Path) -> list[bytes]:
     """The digests that are kept in the folder of a mirror; none where the file is not what it should be."""
-    data = read_private(mirror / FILE)
+    data = read_private(file_of(mirror))
     if data is None or not data.startswith(FORMAT) or (len(data) - len(FORMAT)) % DIGEST_BYTES:
         return []
     return [data[place : place + DIGEST_BYTES] for place in range(len(FORMAT), len(data), DIGEST_BYTES)]
@@ -75,4 +79,4 @@ def read_digests(mirror: Path) -> list[bytes]:
 def _add(folder: Path, digests: Sequence[bytes]) -> None:
     added = set(digests)
     kept = [digest for digest in read_digests(folder) if digest not in added]
-    write_private(folder / FILE, FORMAT + b"".join([*kept, *digests][-MOST_DIGESTS:]))
+    write_private(file_of(folder), FORMAT + b"".join([*kept, *digests][-MOST_DIGESTS:]))

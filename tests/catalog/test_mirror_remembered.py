@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from cache.folder import mirror_path
 from cache.private import write_private
 from restore.catalog import mirror_remembered
 from restore.catalog.mirror import PRIVATE, MirrorOptions
-from restore.catalog.mirror_remembered import FILE, FORMAT, RememberedFile, count_digests
+from restore.catalog.mirror_remembered import FORMAT, RememberedFile, count_digests, file_of
 
 IDENTITY = "file:///backup"
 
@@ -46,6 +47,18 @@ async def test_what_is_added_is_kept_and_the_newest_comes_last(file: RememberedF
 async def test_nothing_of_another_backup_is_found(file: RememberedFile, tmp_path: Path) -> None:
     await file.add(digests(1))
     assert await RememberedFile(MirrorOptions(tmp_path), "file:///other").load() == []
+
+
+async def test_users_who_share_a_folder_do_not_replace_what_the_other_keeps(
+    file: RememberedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await file.add(digests(1))
+    user = os.geteuid()
+    with monkeypatch.context() as other:
+        other.setattr(os, "geteuid", lambda: user + 1)
+        assert await file.load() == []
+        await file.add(digests(2))
+    assert await file.load() == digests(1)
 
 
 async def test_beyond_the_bound_the_oldest_are_forgotten(
@@ -85,7 +98,7 @@ async def test_without_the_folder_of_the_mirror_nothing_is_kept_and_nothing_made
 async def test_a_file_of_anything_else_is_ignored_and_replaced(
     file: RememberedFile, mirror: Path, content: bytes
 ) -> None:
-    write_private(mirror / FILE, content)
+    write_private(file_of(mirror), content)
     assert await file.load() == []
     await file.add(digests(1))
     assert await file.load() == digests(1)
@@ -95,19 +108,19 @@ async def test_a_file_that_others_may_write_is_ignored_and_replaced(
     file: RememberedFile, mirror: Path
 ) -> None:
     await file.add(digests(1, 2))
-    (mirror / FILE).chmod(0o666)
+    file_of(mirror).chmod(0o666)
     assert await file.load() == []
     assert await count_digests(mirror) == 0
     await file.add(digests(3))
     assert await file.load() == digests(3)
-    assert (mirror / FILE).stat().st_mode & 0o777 == 0o600
+    assert file_of(mirror).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_folder_in_its_place_is_no_error(file: RememberedFile, mirror: Path) -> None:
-    (mirror / FILE).mkdir()
+    file_of(mirror).mkdir()
     asyncio.run(file.add(digests(1)))
     assert asyncio.run(file.load()) == []
-    assert [entry.name for entry in mirror.iterdir()] == [FILE]
+    assert [entry.name for entry in mirror.iterdir()] == [file_of(mirror).name]
 
 
 def test_of_several_who_write_at_once_each_is_whole_and_one_remains(
@@ -124,4 +137,4 @@ def test_of_several_who_write_at_once_each_is_whole_and_one_remains(
     assert len(set(kept)) == len(kept)
     assert any(kept[-500:] == own for own in parties)
     assert set(kept) <= {digest for own in parties for digest in own}
-    assert [entry.name for entry in mirror.iterdir()] == [FILE]
+    assert [entry.name for entry in mirror.iterdir()] == [file_of(mirror).name]

@@ -13,7 +13,7 @@ import pytest
 
 from cache.folder import mirror_path
 from restore.catalog.mirror import PRIVATE, MirrorOptions
-from restore.catalog.mirror_remembered import FILE, RememberedFile
+from restore.catalog.mirror_remembered import RememberedFile, file_of
 from restore.coordinator import bootstrap
 from restore.errors import DataError, ManifestError, TrustError
 from restore.flow.stop import run
@@ -219,7 +219,7 @@ def test_only_new_epochs_are_checked(long: SampleBackup, kept: MirrorOptions) ->
     digests = asyncio.run(file.load())
     assert len(digests) == SPEC.epochs
     assert kept.folder is not None
-    (mirror_path(kept.folder, wanted.storage.identity) / FILE).unlink()
+    file_of(mirror_path(kept.folder, wanted.storage.identity)).unlink()
     asyncio.run(file.add(digests[:5]))
     assert recalled(wanted) == "the signatures of 5 epoch endings were checked by an earlier run"
     assert recalled(wanted) == ALL
@@ -232,7 +232,7 @@ def test_a_file_that_is_not_what_it_was_is_not_believed(
     wanted = request(long.root, TrustPolicy((long.genesis_waypoint,)), kept)
     recalled(wanted)
     assert kept.folder is not None
-    path = mirror_path(kept.folder, wanted.storage.identity) / FILE
+    path = file_of(mirror_path(kept.folder, wanted.storage.identity))
     whole = path.read_bytes()
     if harm == "open":
         path.chmod(0o666)
