@@ -11,6 +11,7 @@ checked early.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ DECODED_FACTOR = 8
 """Memory of a decoded ledger info over its encoded bytes: a validator's 89 bytes become three objects."""
 
 GROUP_EPOCHS = 64
-"""Most backups are of one epoch. So many are read by one task, where there are enough of them, and make two
-batches; on mainnet they take 7 MiB."""
+"""Most backups are of one epoch. So many are read by one task, where there are enough of them, and make one
+batch; on mainnet they take 7 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,19 @@ async def restore_epoch_endings(
     file = RememberedFile(run.metadata, fetcher.storage.identity)
     remembered = Remembered(history.policy, run.domain, await file.load()) if file.is_kept else None
 
+    announced: asyncio.Future[EpochState | None] = asyncio.get_running_loop().create_future()
+    announced.set_result(history.announced)
+
     async def read(group: Sequence[EpochEndingEntry]) -> _Group:
+        # Each group tells the next one whom it announces, as soon as it is read: no older one waits for it.
+        nonlocal announced
+        before, announced = announced, asyncio.get_running_loop().create_future()
+        after = announced
         run.tell_depth(PHASE, stream)
         with fetcher.holding() as hold:
             endings, size = await _read_group(fetcher, group, hold, Stopwatch(run.report, PHASE))
-            checked = await checks.check(_claims(endings, None))
+            after.set_result(endings[-1].signed.info.next_epoch_state)
+            checked = await checks.check(_claims(endings, await asyncio.shield(before)))
             return _Group(endings, checked, size, hold)
 
     later: list[bytes] = []
@@ -120,9 +129,7 @@ async def restore_epoch_endings(
         async for group in stream:
             # Backups may overlap; what the history has already is not needed again.
             new = [ending for ending in group.endings if ending.signed.info.epoch >= history.epochs]
-            # What the group before announces was not known to the task that read this one.
-            checked = group.checked | await checks.check(_claims(new[:1], history.announced))
-            await fetcher.workers.run(_extend, history, new, checked, run.domain)
+            await fetcher.workers.run(_extend, history, new, group.checked, run.domain)
             infos = [ending.signed for ending in new]
             await run.target.save_ledger_infos(
                 [signed for signed in infos if signed.info.version <= target_version]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -21,11 +24,12 @@ from restore.proof.remembered import Remembered
 from restore.proof.trust import TrustPolicy
 from restore.signatures import SignatureChecks
 from tests.flow.processes import children_of_this_process, no_child_left
+from tests.flow.steps import settle_until
 from tests.proof.test_trust import FORGED, REAL
 
 POLICY = TrustPolicy((Waypoint(0, bytes(32)),))
 BATCH = 4
-EPOCHS = 2 * BATCH + 2
+EPOCHS = 10
 
 
 def _claims() -> list[Claim]:
@@ -49,10 +53,10 @@ def broken(epoch: int) -> list[Claim]:
     return claims
 
 
-def batch_of(epoch: int) -> range:
-    """The epochs that are checked together with this one."""
-    first = (epoch - 1) // BATCH * BATCH + 1
-    return range(first, min(first + BATCH, EPOCHS + 1))
+def batch_of(epoch: int) -> set[int]:
+    """The epochs that are checked together with this one: in equal parts, as far as that goes."""
+    (found,) = (part for part in ({1, 2, 3}, {4, 5, 6}, {7, 8, 9, 10}) if epoch in part)
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -105,10 +109,10 @@ async def test_claims_that_hold_are_named_by_epoch_with_their_validators(
             assert await checks.check([]) == {}
 
 
-@pytest.mark.parametrize("epoch", [1, BATCH, BATCH + 1, EPOCHS])
+@pytest.mark.parametrize("epoch", [1, 3, 4, 7, 10])
 async def test_of_a_batch_that_does_not_hold_nothing_is_said(checked: Check, epoch: int) -> None:
     found = await checked(broken(epoch))
-    assert found.keys() == ALL.keys() - set(batch_of(epoch))
+    assert found.keys() == ALL.keys() - batch_of(epoch)
 
 
 async def test_what_is_wrong_before_any_signature_is_an_answer_and_no_error(checked: Check) -> None:
@@ -149,7 +153,7 @@ async def test_what_is_remembered_is_believed_and_nothing_beside_it(checked: Che
 async def test_what_does_not_hold_is_not_remembered(checked: Check) -> None:
     remembered = Remembered(POLICY, APTOS)
     await checked(broken(3), remembered)
-    assert len(remembered.confirmed) == EPOCHS - BATCH
+    assert len(remembered.confirmed) == EPOCHS - 3
     assert remembered.digest(CLAIMS[0]) not in remembered.confirmed
 
 
@@ -167,4 +171,30 @@ async def test_where_no_process_answers_threads_check(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert await checked(CLAIMS) == ALL
-    assert (await checked(broken(1))).keys() == ALL.keys() - set(batch_of(1))
+    assert (await checked(broken(1))).keys() == ALL.keys() - batch_of(1)
+
+
+async def test_processes_that_are_killed_at_work_change_nothing(workers: Workers) -> None:
+    before = children_of_this_process()
+    with no_child_left():
+        async with SignatureChecks(workers, APTOS, processes=2, in_threads=0) as checks:
+            checking = asyncio.create_task(checks.check(CLAIMS))
+            await settle_until(lambda: len(children_of_this_process() - before) == 2)
+            for child in children_of_this_process() - before:
+                os.kill(child, signal.SIGKILL)
+            assert await checking == ALL
+            assert await checks.check(CLAIMS[:2]) == {1: ALL[1], 2: ALL[2]}
+
+
+async def test_who_is_cancelled_leaves_no_process_behind(workers: Workers) -> None:
+    async def check() -> None:
+        async with SignatureChecks(workers, APTOS, processes=2, in_threads=0) as checks:
+            await checks.check(CLAIMS)
+
+    before = children_of_this_process()
+    with no_child_left():
+        checking = asyncio.create_task(check())
+        await settle_until(lambda: len(children_of_this_process() - before) == 2)
+        checking.cancel()
+        await asyncio.wait((checking,))
+        assert checking.cancelled()
