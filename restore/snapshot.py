@@ -48,6 +48,8 @@ COLUMN_BYTES = 320
 """Memory of an item decoded by the kernel besides its encoded bytes, while the tree is built: spans and
 hashes 88, nodes twice 48 for each of 1.4, what is worked with the rest."""
 
+EDGE_BYTES = 400
+"""Memory of an entry of an edge: a leaf's two hashes, and its key of some 60 bytes."""
 
 NOTHING = Usage(0, 0)
 
@@ -241,9 +243,10 @@ async def _read_chunk(work: _Work, chunk: StateSnapshotChunk, hold: Hold, watch:
         )
         watch.lap("tables", items=expected, size=size, seconds=seconds)
         edge, usage = part.edge, items.usage
-        # Its rows are in table files, or few: nothing of what was read is needed any more.
         del records, items, values, part
-    hold.memory.give_back(hold.memory.held)
+    # Most of its rows are in table files, and its edge is small where the kernel made it.
+    kept = staged.memory_bytes + EDGE_BYTES * len(edge)
+    hold.memory.give_back(max(0, hold.memory.held - kept))
     proof = await fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         right_siblings = parse_range_proof(proof)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from restore.target.schema import KeyValue, Table
+from restore.target.steps import ROW_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class StagedChunk:
 
     values: tuple[StagedTable, ...] = ()
     nodes: tuple[StagedTable, ...] = ()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the rows that are not in files, roughly."""
+        tables = (*self.values, *self.nodes)
+        return sum(len(value) + ROW_BYTES for staged in tables for _, value in staged.rows)
 
 
 def merged(tables: Iterable[StagedTable], others: Iterable[StagedTable]) -> list[StagedTable]:

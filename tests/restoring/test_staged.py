@@ -8,12 +8,16 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from restore import snapshot
 from restore.errors import DataError, InterruptedRunError, RestoreError
 from restore.ledger.hashes import APTOS
 from restore.ledger.state import hash_keys, split_state_record
+from restore.proof.edge import TreeLeaf
+from restore.proof.snapshot import SnapshotProver
 from restore.report.events import Durable, Event, Report, silent
 from restore.sample.spec import SampleBackup
 from restore.target import store
@@ -181,6 +185,34 @@ def test_an_interrupt_leaves_no_table_file_and_nothing_unproven(
     assert_nothing_unproven(target, whole)
     restore(sample, sample.root, target)
     assert snapshot_rows(target) == whole
+
+
+@pytest.mark.parametrize("table_rows", [FEW_ROWS, 10**6])
+@pytest.mark.parametrize("keeps_data", [True, False])
+def test_what_waits_for_its_turn_in_memory_is_paid_for(
+    kernel: str,
+    sample: SampleBackup,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table_rows: int,
+    keeps_data: bool,
+) -> None:
+    monkeypatch.setattr(store, "TABLE_ROWS", table_rows)
+    join, waiting = snapshot._join, []
+
+    def seen(prover: SnapshotProver, chunk: Any, root: bytes) -> object:
+        tables = (*chunk.staged.values, *chunk.staged.nodes)
+        rows = sum(len(key) + len(value) for table in tables for key, value in table.rows)
+        edge = sum(len(entry.state_key) + 64 for entry in chunk.edge if isinstance(entry, TreeLeaf))
+        waiting.append(rows + edge)
+        assert rows + edge < chunk.hold.memory.held
+        return join(prover, chunk, root)
+
+    monkeypatch.setattr(snapshot, "_join", seen)
+    restore_sample(sample, target if keeps_data else None)
+    assert len(waiting) > 5
+    if keeps_data and table_rows > FEW_ROWS:
+        assert sum(waiting) > sample.snapshots[-1].usage.bytes
 
 
 def test_an_instance_that_takes_no_files_leaves_none(
