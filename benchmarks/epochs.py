@@ -87,18 +87,24 @@ def rates(claims: Sequence[Claim]) -> Mapping[str, float]:
     aggregates = aggregates_of(claims, APTOS) or []
     for aggregate in aggregates[::BATCH]:
         verify_aggregate(aggregate)
-    ways: dict[str, Callable[[], object]] = {
-        "one thread, each by itself": lambda: all(map(verify_aggregate, aggregates)),
-        f"one thread, in batches of {BATCH}": lambda: all(map(verify_together, _batches(aggregates))),
-        f"{cpus} threads, in batches": lambda: asyncio.run(_check(claims, cpus, in_threads=len(claims))),
-        f"{cpus} processes, in batches: ours": lambda: asyncio.run(_check(claims, cpus, in_threads=0)),
-        f"{cpus} processes, the library alone: the limit": partial(_limit, aggregates, cpus),
+    timed = partial(_rate, count=len(claims))
+    ways: dict[str, Callable[[], float]] = {
+        "one thread, each by itself": lambda: timed(lambda: all(map(verify_aggregate, aggregates))),
+        f"one thread, in batches of {BATCH}": lambda: timed(
+            lambda: all(map(verify_together, _batches(aggregates)))
+        ),
+        f"{cpus} threads, in batches": lambda: timed(
+            lambda: asyncio.run(_check(claims, cpus, in_threads=len(claims)))
+        ),
+        f"{cpus} processes, in batches: ours": lambda: timed(
+            lambda: asyncio.run(_check(claims, cpus, in_threads=0))
+        ),
+        f"{cpus} processes, the library alone: the limit": lambda: _limit(aggregates, cpus),
     }
-    runs = in_turn({name: partial(_rate, way, len(claims)) for name, way in ways.items()}, ROUNDS)
-    return {name: median(figures) for name, figures in runs.items()}
+    return {name: median(figures) for name, figures in in_turn(ways, ROUNDS).items()}
 
 
-def _rate(way: Callable[[], object], count: int) -> float:
+def _rate(way: Callable[[], object], *, count: int) -> float:
     began = time.perf_counter()
     way()
     return count / (time.perf_counter() - began)
@@ -113,17 +119,23 @@ async def _check(claims: Sequence[Claim], processes: int, *, in_threads: int) ->
         await checks.check(claims)
 
 
-def _limit(aggregates: Sequence[Aggregate], processes: int) -> None:
+def _limit(aggregates: Sequence[Aggregate], processes: int) -> float:
+    """What the slowest of the processes takes, once all of them are there."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        list(pool.map(_library_alone, [aggregates[start::processes] for start in range(processes)]))
+        shares = [aggregates[start::processes] for start in range(processes)]
+        list(pool.map(_library_alone, [share[:1] for share in shares]))
+        return len(aggregates) / max(pool.map(_library_alone, shares))
 
 
-def _library_alone(aggregates: Sequence[Aggregate]) -> None:
+def _library_alone(aggregates: Sequence[Aggregate]) -> float:
+    """Seconds that it takes for these."""
     key = G1Point()
+    began = time.perf_counter()
     for aggregate in aggregates:
         signature = G2Point.from_compressed_bytes(aggregate.signature)
         hashed = G2Point.hash_to_curve(aggregate.message, DOMAIN_TAG)
         GT.pairing_check([key, key], [hashed, signature])
+    return time.perf_counter() - began
 
 
 def _batches(aggregates: Sequence[Aggregate]) -> list[Sequence[Aggregate]]:
