@@ -17,7 +17,7 @@ from restore import signatures
 from restore.errors import TrustError
 from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS
-from restore.ledger.ledger_info import EpochState
+from restore.ledger.ledger_info import EpochState, SignedLedgerInfo
 from restore.ledger.signatures import Claim, verify_signatures
 from restore.ledger.waypoint import Waypoint
 from restore.proof.remembered import Remembered
@@ -47,9 +47,12 @@ ALL = {claim.signed.info.epoch: claim.validators for claim in CLAIMS}
 
 def broken(epoch: int) -> list[Claim]:
     """The claims, of which one does not hold."""
+    signed, wrong = REAL.ending(epoch), FORGED.ending(epoch).signature
+    assert signed.signature is not None
+    assert wrong is not None
+    raw = signed.raw.removesuffix(signed.signature) + wrong
     claims = list(CLAIMS)
-    wrong = FORGED.ending(epoch).signature
-    claims[epoch - 1] = claims[epoch - 1]._replace(signed=replace(REAL.ending(epoch), signature=wrong))
+    claims[epoch - 1] = claims[epoch - 1]._replace(signed=SignedLedgerInfo.parse(raw))
     return claims
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
-from restore.crypto.bls import DOMAIN_TAG
+from restore.crypto.bls import DOMAIN_TAG, verify_together
 from restore.errors import FormatError, TrustError
 from restore.ledger.hashes import APTOS, Domain
 from restore.ledger.ledger_info import EpochState, LedgerInfo, SignedLedgerInfo, Validator
-from restore.ledger.signatures import verify_signatures
+from restore.ledger.signatures import Claim, aggregates_of, verify_signatures
 from restore.wire.bcs import Reader
 from tests.ledger.real import shared_vectors, signed, signing_epoch
 from tests.ledger.test_ledger_info import ledger_info
@@ -161,3 +161,28 @@ def test_bytes_that_are_no_point_are_a_format_error() -> None:
     )
     with pytest.raises(FormatError, match="public key"):
         verify_signatures(sign([0, 1, 2]), broken, APTOS)
+
+
+def test_claims_come_down_to_their_aggregate_signatures() -> None:
+    claims = [Claim(sign(signers), validators()) for signers in ([0, 1, 2], [1, 2, 3], [0, 1, 2, 3])]
+    aggregates = aggregates_of(claims, APTOS)
+    assert aggregates is not None
+    assert [len(aggregate.public_keys) for aggregate in aggregates] == [3, 3, 4]
+    assert verify_together(aggregates)
+    assert not verify_together(aggregates_of(claims, DIEM) or [])
+    assert aggregates_of([], APTOS) == []
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim(sign([0, 1]), validators()),
+        Claim(replace(sign([0, 1, 2]), signature=None), validators()),
+        Claim(replace(sign([0, 1, 2]), bitmask=b""), validators()),
+        Claim(sign([0, 1, 2]), replace(validators(), epoch=6)),
+    ],
+)
+def test_a_claim_that_is_wrong_before_its_signature_has_none(claim: Claim) -> None:
+    good = Claim(sign([0, 1, 2]), validators())
+    refused(*claim)
+    assert aggregates_of([good, claim], APTOS) is None
