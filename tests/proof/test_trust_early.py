@@ -1,4 +1,4 @@
-"""Signatures that somebody checked before their turn: what of that the history takes, and what it does not."""
+"""Signatures that somebody checked before their turn: what the history takes of that, and what not."""
 
 from __future__ import annotations
 
