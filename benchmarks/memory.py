@@ -4,8 +4,8 @@
     APTOS_RESTORE_KERNEL=hashlib python -m benchmarks.memory
 
 Each row decodes real chunks of a generated backup under `tracemalloc`, as a worker thread does, and compares
-the peak, the file included, with its size. The factor charged to the memory budget is beside it. What the C extension
-works with while it holds no lock is not seen here: `COLUMN_BYTES` says what that is made of.
+the peak, the file included, with its size. The factor charged to the memory budget is beside it. What the C
+extension works with while it holds no lock is not seen here: `COLUMN_BYTES` says what that is made of.
 """
 
 from __future__ import annotations
@@ -51,15 +51,14 @@ def main() -> None:
     root, _ = sample(spec, options.folder)
     print(f"{'chunk':<28} {'encoded MB':>10} {'besides MB':>10} {'factor':>7} {'charged':>8}")
     for name, file, decode, charged in _cases(root):
-        data = file.read_bytes()
+        records = framed(file.read_bytes())
         tracemalloc.start()
-        kept = decode(data)
+        kept = decode(records)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         del kept
-        size = len(data)
-        factor, charge = (1 + besides / size for besides in (peak, charged(framed(data))))
-        print(f"{name:<28} {size / 1e6:>10.2f} {peak / 1e6:>10.1f} {factor:>7.1f} {charge:>8.1f}")
+        factor, charge = (1 + besides / records.size for besides in (peak, charged(records)))
+        print(f"{name:<28} {records.size / 1e6:>10.2f} {peak / 1e6:>10.1f} {factor:>7.1f} {charge:>8.1f}")
 
 
 def framed(data: bytes) -> FramedRecords:
@@ -67,30 +66,32 @@ def framed(data: bytes) -> FramedRecords:
     return FramedRecords(data, len(cut_records(data)))
 
 
-def _cases(root: Path) -> list[tuple[str, Path, Callable[[bytes], object], Callable[[FramedRecords], int]]]:
+def _cases(
+    root: Path,
+) -> list[tuple[str, Path, Callable[[FramedRecords], object], Callable[[FramedRecords], int]]]:
     state_file = next(root.glob("state_epoch_*/state.manifest"))
     state = parse_state_snapshot_manifest(state_file.read_bytes(), file=state_file.name)
     state_chunk = state.chunks[1]
 
-    def decode_state(data: bytes) -> object:
-        return snapshot.decode_chunk(APTOS, state_chunk, framed(data), TreeProver(APTOS, state.version))
+    def decode_state(records: FramedRecords) -> object:
+        return snapshot.decode_chunk(APTOS, state_chunk, records, TreeProver(APTOS, state.version))
 
-    def prove_state(data: bytes) -> object:
-        return snapshot.decode_chunk(APTOS, state_chunk, framed(data), FrontierProver(APTOS))
+    def prove_state(records: FramedRecords) -> object:
+        return snapshot.decode_chunk(APTOS, state_chunk, records, FrontierProver(APTOS))
 
     files = sorted(root.glob("transaction_*/transaction.manifest"), key=lambda path: path.stat().st_size)
     saved = parse_transaction_manifest(files[-1].read_bytes(), file=files[-1].name)
     chunk = saved.chunks[1]
 
-    def decode_transactions(data: bytes) -> object:
-        records = [parse_transaction_record(record, chunk.format) for record in cut_records(data)]
-        return records, check_transactions(APTOS, records, first_version=chunk.first_version)
+    def decode_transactions(records: FramedRecords) -> object:
+        parsed = [parse_transaction_record(record, chunk.format) for record in records.cut()]
+        return parsed, check_transactions(APTOS, parsed, first_version=chunk.first_version)
 
     ending_file = max(root.glob("epoch_ending_*/*.manifest"), key=lambda path: path.stat().st_size)
     endings = parse_epoch_ending_manifest(ending_file.read_bytes(), file=ending_file.name)
 
-    def decode_endings(data: bytes) -> object:
-        return [SignedLedgerInfo.parse(record) for record in cut_records(data)]
+    def decode_endings(records: FramedRecords) -> object:
+        return [SignedLedgerInfo.parse(record) for record in records.cut()]
 
     return [
         ("state, values and tree", root / state_chunk.blobs, decode_state, snapshot.decoded_bytes),
