@@ -9,7 +9,7 @@ Source: spec/backup-format.md 6.3; spec/ledger-hashing.md 6.5 to 6.8.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -20,11 +20,11 @@ from restore.errors import ManifestError, ProofError, located
 from restore.fetch import Hold
 from restore.flow.stream import OrderedStream
 from restore.ledger.state import Usage
-from restore.ledger.transaction import TransactionRecord, parse_transaction_record
-from restore.proof.accumulator import Accumulator, FrozenNode, frozen_subtrees
+from restore.proof.accumulator import Accumulator, frozen_subtrees
+from restore.proof.batch import Transactions, prove_transactions
 from restore.proof.files import TransactionProof, parse_transaction_proof
 from restore.proof.ranges import AccumulatorRangeProof
-from restore.proof.transactions import check_transactions
+from restore.proof.trust import TrustedHistory
 from restore.report.events import Advanced, PhaseFinished, PhaseStarted
 from restore.report.stopwatch import Stopwatch, timed
 from restore.run import Run
@@ -75,11 +75,21 @@ class TransactionRange:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """One chunk, proven under its own ledger info; `records` and `leaves` end at the last version wanted."""
+    """One chunk, proven under its own ledger info.
+
+    Attributes:
+        chunk: its versions and files.
+        transactions: all of them.
+        kept: how many of them, up to the last version wanted.
+        left_roots: frozen roots of all leaves before it.
+        voucher: what vouches for the last version wanted, if the chunk has it.
+        size: bytes read.
+        hold: what it holds of the budgets.
+    """
 
     chunk: TransactionChunk
-    records: list[TransactionRecord]
-    leaves: list[bytes]
+    transactions: Transactions
+    kept: int
     left_roots: tuple[bytes, ...]
     voucher: Voucher | None
     size: int
@@ -156,13 +166,14 @@ async def _append(
     """Ties a proven chunk to those before it, and keeps what it adds."""
     count = position.count if position.count is not None else chunk.chunk.first_version
     known = count - chunk.chunk.first_version
-    records, leaves = chunk.records[known:], chunk.leaves[known:]
+    leaves = chunk.transactions.leaves[known * HASH_BYTES : chunk.kept * HASH_BYTES]
     accumulator = Accumulator(run.domain.transaction_accumulator, count, position.roots)
     with located(file=chunk.chunk.proof):
         if known == 0 and chunk.left_roots != position.roots:
             raise ProofError("proof of the chunk does not continue the one before it", version=count)
         nodes = await run.fetcher.workers.run(_append_leaves, run, accumulator, leaves)
-    usage = await run.target.save_transactions(TransactionRows(count, records, nodes, wanted.replay_from))
+    rows = TransactionRows(count, chunk.transactions, range(known, chunk.kept), nodes, wanted.replay_from)
+    usage = await run.target.save_transactions(rows)
     return TransactionPosition(
         accumulator.count,
         accumulator.frozen_roots,
@@ -171,25 +182,32 @@ async def _append(
     )
 
 
-def _append_leaves(run: Run, accumulator: Accumulator, leaves: Sequence[bytes]) -> list[FrozenNode]:
+def _append_leaves(run: Run, accumulator: Accumulator, leaves: bytes) -> bytes:
     """Appends leaves, stopping at each epoch's end to compare the root with the one the validators signed."""
-    nodes: list[FrozenNode] = []
+    nodes = []
     begun = 0
-    first = accumulator.count
-    for index in range(len(leaves)):
-        expected = run.history.root_at(first + index)
-        if expected is None:
-            continue
-        nodes += accumulator.append(leaves[begun : index + 1])
-        begun = index + 1
+    for version in _epoch_ends(run.history, accumulator.count, len(leaves) // HASH_BYTES):
+        end = begun + HASH_BYTES * (version + 1 - accumulator.count)
+        nodes.append(accumulator.extend(leaves[begun:end]))
+        begun = end
+        expected = run.history.root_at(version)
         if accumulator.root() != expected:
             raise ProofError(
                 "accumulator at the end of an epoch is not the one its ledger info signed",
-                version=first + index,
+                version=version,
                 expected=expected,
                 found=accumulator.root(),
             )
-    return nodes + accumulator.append(leaves[begun:])
+    nodes.append(accumulator.extend(leaves[begun:]))
+    return b"".join(nodes)
+
+
+def _epoch_ends(history: TrustedHistory, first_version: int, count: int) -> Iterator[int]:
+    """Which of `count` versions end an epoch."""
+    epoch = history.epochs_to(first_version - 1)
+    while (version := history.end_of(epoch)) is not None and version < first_version + count:
+        yield version
+        epoch += 1
 
 
 async def _load_chunks(
@@ -261,6 +279,7 @@ def _prove(
     last: int,
 ) -> tuple[list[TransactionRecord], list[bytes], Voucher | None]:
     """Ties one chunk's records to its ledger info: pure, in any order."""
+    first = chunk.first_version
     with located(file=chunk.transactions):
         records = []
         for version, record in enumerate(framed.cut(), chunk.first_version):
@@ -274,7 +293,7 @@ def _prove(
             raise ProofError(
                 "ledger info does not cover the chunk", expected=chunk.last_version, found=ledger_info.version
             )
-        proof.range.verify(seed, leaves, chunk.first_version, root=ledger_info.executed_state_id)
+        proof.range.verify(seed, leaves, first, root=ledger_info.executed_state_id)
         voucher = None
         if chunk.last_version >= last:
             narrowed = proof.range.narrowed(seed, leaves, chunk.first_version, keep=last)

@@ -52,3 +52,20 @@ def write_table(path: str | bytes | PathLike[str], rows: Iterable[tuple[bytes, b
 def sha3_256_many(seed: bytes, messages: Iterable[bytes]) -> list[bytes]: ...
 def sha3_levels() -> tuple[str, ...]: ...
 def sha3_use(level: str) -> None: ...
+
+def walk(program: bytes, address: int, data: Buffer, offset: int, end: int, /) -> int | None:
+    """The offset after the value of the type at `address`; None if it is malformed. See wire/program.py."""
+
+def parents(seed: bytes, nodes: bytes, /) -> bytes:
+    """The parents of an even number of neighbours in a Merkle tree, 32 bytes each."""
+
+def accumulate(seed: bytes, count: int, roots: bytes, leaves: bytes, /) -> bytes:
+    """The nodes that leaves complete in an accumulator of `count`, in the order in which they complete."""
+
+def transaction_columns(
+    data: Buffer, count: int, has_auxiliary_info: bool, program: bytes, seeds: bytes, /
+) -> tuple[bytes, bytes, bytes, bytes] | None:
+    """Records, events, hashes of events, and hashes of infos of a chunk of just `count` transactions.
+
+    None if one is malformed, or not what its info commits to.
+    """

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from restore.crypto.digest import sha3_256, sha3_256_many
+from restore.crypto.digest import HASH_BYTES, sha3_256, sha3_256_many
 from restore.errors import ProofError
+from restore.kernel.choice import uses_native
 from restore.ledger.hashes import ACCUMULATOR_PLACEHOLDER
 
 
@@ -78,9 +79,25 @@ class Accumulator:
                 nodes.insert(0, self._roots.pop(level))
             if len(nodes) & 1:
                 self._roots[level] = nodes.pop()
-            nodes, first, level = _parents(self._seed, nodes), first // 2, level + 1
+            nodes, first, level = _parents_of(self._seed, nodes), first // 2, level + 1
         self._count += len(leaves)
         completed.sort(key=lambda node: ((node.index + 1) << node.level, node.level))
+        return completed
+
+    def extend(self, leaves: bytes) -> bytes:
+        """Appends leaves, 32 bytes each; returns the hashes of what `append` would, in its order."""
+        if not uses_native():
+            return b"".join(node.hash for node in self.append(_cut(leaves, HASH_BYTES)))
+        from restore.kernel import _native
+
+        start = frozen_count(self._count)
+        completed = _native.accumulate(self._seed, self._count, b"".join(self.frozen_roots), leaves)
+        self._count += len(leaves) // HASH_BYTES
+        for level, index in _frozen_positions(self._count):
+            place = HASH_BYTES * (post_order(level, index) - start)
+            if place >= 0:
+                self._roots[level] = completed[place : place + HASH_BYTES]
+        self._roots = {level: self._roots[level] for level, _ in _frozen_positions(self._count)}
         return completed
 
     def append_subtrees(self, subtrees: Sequence[bytes], new_leaves: int) -> None:
@@ -125,7 +142,7 @@ def root_of(seed: bytes, leaves: Sequence[bytes]) -> bytes:
     while len(nodes) > 1:
         if len(nodes) & 1:
             nodes.append(ACCUMULATOR_PLACEHOLDER)
-        nodes = _parents(seed, nodes)
+        nodes = _parents_of(seed, nodes)
     return nodes[0]
 
 
@@ -137,9 +154,8 @@ def frozen_subtrees(count: int, roots: Sequence[bytes]) -> list[FrozenNode]:
     """
     if len(roots) != count.bit_count():
         raise ProofError("wrong number of frozen subtrees", expected=count.bit_count(), found=len(roots))
-    levels = [level for level in reversed(range(count.bit_length())) if count >> level & 1]
-    # Left of the subtree of level l stand the leaves of all higher bits: an even index, one below count >> l.
-    return [FrozenNode(level, (count >> level) - 1, root) for level, root in zip(levels, roots, strict=True)]
+    positions = zip(_frozen_positions(count), roots, strict=True)
+    return [FrozenNode(level, index, root) for (level, index), root in positions]
 
 
 def frozen_count(leaves: int) -> int:
@@ -159,9 +175,28 @@ def in_order(level: int, index: int) -> int:
     return (index << (level + 1)) | ((1 << level) - 1)
 
 
-def _parents(seed: bytes, nodes: Sequence[bytes]) -> list[bytes]:
-    """The parents of an even number of neighbours."""
+def parents(seed: bytes, nodes: bytes) -> bytes:
+    """The parents of an even number of neighbours, all of them 32 bytes each."""
+    if not uses_native():
+        return b"".join(sha3_256_many(seed, _cut(nodes, 2 * HASH_BYTES)))
+    from restore.kernel import _native
+
+    return _native.parents(seed, nodes)
+
+
+def _parents_of(seed: bytes, nodes: Sequence[bytes]) -> list[bytes]:
     return sha3_256_many(seed, map(bytes.__add__, nodes[::2], nodes[1::2]))
+
+
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def _frozen_positions(count: int) -> list[tuple[int, int]]:
+    """Levels and indices of the frozen subtree roots of `count` leaves, left to right."""
+    # Left of the subtree of level l stand the leaves of all higher bits: an even index, one below count >> l.
+    levels = [level for level in reversed(range(count.bit_length())) if count >> level & 1]
+    return [(level, (count >> level) - 1) for level in levels]
 
 
 def _subtree_levels(count: int, new_leaves: int) -> list[int]:

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from restore.crypto.digest import sha3_256, sha3_256_many
+from restore.crypto.digest import HASH_BYTES, sha3_256
 from restore.errors import ProofError
+from restore.proof.accumulator import parents
 from restore.wire.bcs import Reader, encode_uleb
 
 MAX_SIBLINGS = 63
@@ -86,17 +87,17 @@ class AccumulatorRangeProof:
         lists = (self.left, self.right)
         return b"".join(encode_uleb(len(siblings)) + b"".join(siblings) for siblings in lists)
 
-    def verify(self, seed: bytes, leaves: Sequence[bytes], first: int, *, root: bytes) -> None:
-        """Checks that `leaves` stand at `first` and the positions after it, under `root`.
+    def verify(self, seed: bytes, leaves: bytes, first: int, *, root: bytes) -> None:
+        """Checks that `leaves`, 32 bytes each, stand at `first` and the positions after it, under `root`.
 
         Raises:
             ProofError: they do not, there are none, or the proof has too few or too many siblings.
         """
         for _, nodes in self._climb(seed, leaves, first):
-            top = nodes[0]
+            top = nodes
         _check_root(top, root)
 
-    def narrowed(self, seed: bytes, leaves: Sequence[bytes], first: int, *, keep: int) -> Self:
+    def narrowed(self, seed: bytes, leaves: bytes, first: int, *, keep: int) -> Self:
         """The proof of the single leaf at position `keep`, made out of the range's proof and all its leaves.
 
         It leads to the same root. `leaves` and `first` are those of the range.
@@ -104,45 +105,47 @@ class AccumulatorRangeProof:
         Raises:
             ProofError: `keep` is outside the range, or the proof does not fit the leaves in number.
         """
-        if not first <= keep < first + len(leaves):
+        count = len(leaves) // HASH_BYTES
+        if not first <= keep < first + count:
             raise ProofError(
                 "a position is outside the proven range",
-                expected=f"{first} to {first + len(leaves) - 1}",
+                expected=f"{first} to {first + count - 1}",
                 found=keep,
             )
         left: list[bytes] = []
         right: list[bytes] = []
         for start, nodes in self._climb(seed, leaves, first):
-            if len(nodes) > 1:
-                (left if keep & 1 else right).append(nodes[(keep ^ 1) - start])
+            if len(nodes) > HASH_BYTES:
+                sibling = HASH_BYTES * ((keep ^ 1) - start)
+                (left if keep & 1 else right).append(nodes[sibling : sibling + HASH_BYTES])
             keep >>= 1
         return type(self)(tuple(left), tuple(right))
 
-    def _climb(self, seed: bytes, leaves: Sequence[bytes], first: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Each level from the leaves to the root: position of its first node, and its nodes.
+    def _climb(self, seed: bytes, leaves: bytes, first: int) -> Iterator[tuple[int, bytes]]:
+        """Each level from the leaves to the root: position of its first node, and its nodes, 32 bytes each.
 
         The nodes of a level include the siblings that complete its pairs, so their number is even; the root
         comes last, alone.
         """
         self._check_shape(leaves, first)
-        nodes, start, left, right = list(leaves), first, list(self.left), list(self.right)
+        nodes, start, left, right = leaves, first, list(self.left), list(self.right)
         left.reverse()
         right.reverse()
-        while len(nodes) > 1 or left or right:
+        while len(nodes) > HASH_BYTES or left or right:
             if start & 1:
                 # Never empty here: `left` has one sibling for each 1-bit of `first`, and this is one of them.
-                nodes.insert(0, left.pop())
+                nodes = left.pop() + nodes
                 start -= 1
-            if len(nodes) & 1:
+            if len(nodes) // HASH_BYTES & 1:
                 if not right:
                     raise ProofError("a range proof has too few right siblings", found=len(self.right))
-                nodes.append(right.pop())
+                nodes += right.pop()
             yield start, nodes
-            nodes = sha3_256_many(seed, map(bytes.__add__, nodes[::2], nodes[1::2]))
+            nodes = parents(seed, nodes)
             start >>= 1
         yield start, nodes
 
-    def _check_shape(self, leaves: Sequence[bytes], first: int) -> None:
+    def _check_shape(self, leaves: bytes, first: int) -> None:
         _check_height(self.left)
         _check_height(self.right)
         if not leaves:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage
-from restore.ledger.transaction import TransactionRecord
 from restore.proof.accumulator import FrozenNode
+from restore.proof.batch import Transactions
 from restore.proof.builder import NodeRow
 from restore.proof.columns import Nodes
 from restore.proof.items import StateItems
@@ -49,15 +49,18 @@ class TransactionRows:
     """Proven consecutive transactions.
 
     Attributes:
-        first_version: version of `records[0]`.
-        records: the parsed records.
-        nodes: transaction accumulator nodes that these leaves completed (the leaves themselves included).
+        first_version: version of the first one.
+        transactions: what they are part of.
+        part: which of them.
+        nodes: hashes of the accumulator nodes that their leaves complete (the leaves themselves included), in
+            the order in which they complete, 32 bytes each.
         replay_from: versions from here on also apply their write sets to the state values; None for none.
     """
 
     first_version: int
-    records: Sequence[TransactionRecord]
-    nodes: Sequence[FrozenNode]
+    transactions: Transactions
+    part: range
+    nodes: bytes
     replay_from: int | None
 
 

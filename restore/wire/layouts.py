@@ -22,7 +22,7 @@ from restore.wire.table import Expression, layouts
 MAX_DEPTH = 500
 """The limit that BCS puts on structs and enums inside each other."""
 
-_FIXED_BYTES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "u128": 16, "u256": 32}
+FIXED_BYTES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "u128": 16, "u256": 32}
 
 _Step = Callable[[bytes, int, int], int]
 """(data, offset, depth) -> offset after one value, not compared with any end."""
@@ -40,7 +40,7 @@ def skipper(name: str) -> Skip:
 
     It refuses what a strict decoder refuses: missing bytes, booleans and options other than 0 and 1,
     lengths not in their shortest form, text that is not UTF-8, map keys out of order, unknown variants,
-    depth beyond MAX_DEPTH; and what no node writes, see `_RULES`.
+    depth beyond MAX_DEPTH; and what no node writes, see `RULES`.
 
     Raises (the closure):
         FormatError: with the offset at fault.
@@ -85,7 +85,7 @@ class _Compiler:
             return self._named(head)
         if head in _VARIABLE:
             return [_VARIABLE[head]]
-        return [_FIXED_BYTES[head] if head in _FIXED_BYTES else int(head.removeprefix("b"))]
+        return [FIXED_BYTES[head] if head in FIXED_BYTES else int(head.removeprefix("b"))]
 
     def _named(self, name: str) -> list[_Part]:
         layout = layouts()[name]
@@ -96,7 +96,7 @@ class _Compiler:
             if layout.variants:
                 self._steps[name] = _enum(name, content)
                 for variant in layout.variants:
-                    rule = _RULES.get((name, variant.name))
+                    rule = RULES.get((name, variant.name))
                     content.append(_joined([1, *([rule] if rule else self.parts(variant.items))]))
             else:
                 self._steps[name] = _struct(content)
@@ -272,7 +272,7 @@ def _module_bundle(_data: bytes, offset: int, _depth: int) -> int:
     raise FormatError("transaction payload is a module bundle", offset=offset)
 
 
-_RULES: dict[tuple[str, str], _Step] = {
+RULES: dict[tuple[str, str], _Step] = {
     # The Rust tool would write such metadata back as V0, and so hash other bytes than these (section 4.3).
     ("StateValueMetadata", "V1"): _metadata_v1,
     # A dead placeholder that no transaction holds (section 6.1).

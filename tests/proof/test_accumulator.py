@@ -89,6 +89,17 @@ def test_appending_in_batches_completes_every_node_once(sizes: list[int]) -> Non
 
 
 @properties
+@given(st.lists(st.integers(0, 40), max_size=6))
+def test_extending_completes_the_same_nodes_in_one_piece(sizes: list[int]) -> None:
+    by_leaves, by_pieces = Accumulator(SEED), Accumulator(SEED)
+    for size in sizes:
+        new = leaves(size, by_leaves.count)
+        assert by_pieces.extend(b"".join(new)) == b"".join(node.hash for node in by_leaves.append(new))
+        assert by_pieces.count == by_leaves.count
+        assert by_pieces.frozen_roots == by_leaves.frozen_roots
+
+
+@properties
 @given(counts, counts)
 def test_whole_subtrees_append_as_their_leaves_do(count: int, more: int) -> None:
     by_leaves = Accumulator(SEED)

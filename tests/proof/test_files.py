@@ -90,4 +90,4 @@ def test_the_genesis_backup_s_transaction_is_proven(shared: Path) -> None:
     genesis = json.loads((shared / "data/vectors/genesis/mainnet.json").read_text())
     proof = parse_transaction_proof((folder / "0-0.proof").read_bytes())
     leaf = bytes.fromhex(genesis["transaction_info_hash"])
-    proof.range.verify(APTOS.transaction_accumulator, [leaf], 0, root=proof.signed.info.executed_state_id)
+    proof.range.verify(APTOS.transaction_accumulator, leaf, 0, root=proof.signed.info.executed_state_id)

@@ -161,7 +161,7 @@ async def test_transactions_are_proven_chunk_by_chunk(
             in_epoch.add(proof.signed.info.next_epoch_state is None)
             proof.range.verify(
                 APTOS.transaction_accumulator,
-                hashes,
+                b"".join(hashes),
                 chunk.first_version,
                 root=proof.signed.info.executed_state_id,
             )

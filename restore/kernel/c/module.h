@@ -4,10 +4,12 @@
 
 #include <Python.h>
 
+extern PyMethodDef accumulator_methods[];
 extern PyMethodDef sha3_methods[];
 extern PyMethodDef state_methods[];
 extern PyMethodDef chunk_methods[];
 extern PyMethodDef table_methods[];
 extern PyMethodDef transaction_methods[];
+extern PyMethodDef walk_methods[];
 
 #endif
