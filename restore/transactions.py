@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from restore.catalog.entries import TransactionEntry
 from restore.catalog.loading import load_transaction_manifest
@@ -19,6 +19,7 @@ from restore.catalog.manifests import TransactionChunk, TransactionManifest
 from restore.errors import ManifestError, ProofError, located
 from restore.fetch import Hold
 from restore.flow.stream import OrderedStream
+from restore.kernel.choice import uses_native
 from restore.ledger.state import Usage
 from restore.proof.accumulator import Accumulator, frozen_subtrees
 from restore.proof.batch import Transactions, prove_transactions
@@ -29,6 +30,8 @@ from restore.report.events import Advanced, PhaseFinished, PhaseStarted
 from restore.report.stopwatch import Stopwatch, timed
 from restore.run import Run
 from restore.target.base import TransactionRows
+from restore.target.staged import StagedTransactions
+from restore.wire.bcs import HASH_BYTES
 from restore.wire.records import FramedRecords
 
 DECODED_FACTOR = 4
@@ -73,23 +76,33 @@ class TransactionRange:
     replay_from: int | None
 
 
+class _Wanted(NamedTuple):
+    """A chunk, and which places of it are wanted."""
+
+    chunk: TransactionChunk
+    part: range
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """One chunk, proven under its own ledger info.
+    """What is wanted of one chunk, proven under the chunk's own ledger info.
 
     Attributes:
-        chunk: its versions and files.
-        transactions: all of them.
-        kept: how many of them, up to the last version wanted.
-        left_roots: frozen roots of all leaves before it.
+        files: where it came from.
+        part: which places of it are wanted.
+        leaves: of the accumulator, 32 bytes for each transaction wanted.
+        staged: their rows.
+        left_roots: frozen roots of all leaves before the chunk.
         voucher: what vouches for the last version wanted, if the chunk has it.
         size: bytes read.
         hold: what it holds of the budgets.
+        watch: tells how long each stage takes.
     """
 
-    chunk: TransactionChunk
-    transactions: Transactions
-    kept: int
+    files: TransactionChunk
+    part: range
+    leaves: bytes
+    staged: Sequence[StagedTransactions]
     left_roots: tuple[bytes, ...]
     voucher: Voucher | None
     size: int
@@ -131,15 +144,15 @@ async def restore_transactions(
     phase = (
         "transactions" if wanted.replay_from is None else f"transactions (state from {wanted.replay_from})"
     )
-    first = chunks[0].first_version if chunks else wanted.last + 1
+    first = chunks[0].chunk.first_version if chunks else wanted.last + 1
     begun = start.count if start.count is not None else first
     run.report(PhaseStarted(phase, "transactions", max(0, wanted.last + 1 - begun)))
     position = start
 
-    async def read(chunk: TransactionChunk) -> _Chunk:
+    async def read(chunk: _Wanted) -> _Chunk:
         run.tell_depth(phase, stream)
         with run.fetcher.holding() as hold:
-            return await _read_chunk(run, chunk, hold, Stopwatch(run.report, phase), last=wanted.last)
+            return await _read_chunk(run, chunk, wanted, hold, Stopwatch(run.report, phase))
 
     async with OrderedStream(
         chunks, read, concurrency=run.fetcher.slots, discard=lambda chunk: chunk.hold.release()
@@ -148,32 +161,28 @@ async def restore_transactions(
             run.tell_depth(phase, stream)
             chunk.watch.lap("turn")
             if position.count is None:
-                nodes = frozen_subtrees(chunk.chunk.first_version, chunk.left_roots)
+                nodes = frozen_subtrees(chunk.files.first_version, chunk.left_roots)
                 await run.target.save_frozen_subtrees(nodes)
-                position = TransactionPosition(chunk.chunk.first_version, chunk.left_roots)
-            position = await _append(run, chunk, wanted, position)
+                position = TransactionPosition(chunk.files.first_version, chunk.left_roots)
+            position = await _append(run, chunk, position)
             await commit(position)
-            chunk.watch.lap("save", items=len(chunk.records), size=chunk.size)
-            run.report(Advanced(phase, len(chunk.records), chunk.size))
+            chunk.watch.lap("save", items=len(chunk.part), size=chunk.size)
+            run.report(Advanced(phase, len(chunk.part), chunk.size))
             chunk.hold.release()
     run.report(PhaseFinished(phase))
     return position
 
 
-async def _append(
-    run: Run, chunk: _Chunk, wanted: TransactionRange, position: TransactionPosition
-) -> TransactionPosition:
+async def _append(run: Run, chunk: _Chunk, position: TransactionPosition) -> TransactionPosition:
     """Ties a proven chunk to those before it, and keeps what it adds."""
-    count = position.count if position.count is not None else chunk.chunk.first_version
-    known = count - chunk.chunk.first_version
-    leaves = chunk.transactions.leaves[known * HASH_BYTES : chunk.kept * HASH_BYTES]
-    accumulator = Accumulator(run.domain.transaction_accumulator, count, position.roots)
-    with located(file=chunk.chunk.proof):
-        if known == 0 and chunk.left_roots != position.roots:
-            raise ProofError("proof of the chunk does not continue the one before it", version=count)
-        nodes = await run.fetcher.workers.run(_append_leaves, run, accumulator, leaves)
-    rows = TransactionRows(count, chunk.transactions, range(known, chunk.kept), nodes, wanted.replay_from)
-    usage = await run.target.save_transactions(rows)
+    first_version = chunk.files.first_version + chunk.part.start
+    accumulator = Accumulator(run.domain.transaction_accumulator, first_version, position.roots)
+    with located(file=chunk.files.proof):
+        if chunk.part.start == 0 and chunk.left_roots != position.roots:
+            raise ProofError("proof of the chunk does not continue the one before it", version=first_version)
+        nodes = await run.fetcher.workers.run(_append_leaves, run, accumulator, chunk.leaves)
+    chunk.watch.lap("prove", items=len(chunk.part), size=chunk.size)
+    usage = await run.target.save_transactions(TransactionRows(first_version, chunk.staged, nodes))
     return TransactionPosition(
         accumulator.count,
         accumulator.frozen_roots,
@@ -212,8 +221,8 @@ def _epoch_ends(history: TrustedHistory, first_version: int, count: int) -> Iter
 
 async def _load_chunks(
     run: Run, entries: Sequence[TransactionEntry], wanted: TransactionRange, *, next_version: int | None
-) -> list[TransactionChunk]:
-    """The chunks to read, continuous from `next_version` (or the first backup's first) to the last."""
+) -> list[_Wanted]:
+    """What to read, continuous from `next_version` (or the first backup's first) to the last version."""
 
     async def load(entry: TransactionEntry) -> TransactionManifest:
         manifest = await load_transaction_manifest(run.fetcher.storage, entry.manifest)
@@ -226,7 +235,7 @@ async def _load_chunks(
             )
         return manifest
 
-    chunks: list[TransactionChunk] = []
+    chunks: list[_Wanted] = []
     reached = next_version
     async with OrderedStream(entries, load, concurrency=run.fetcher.limits.concurrency) as manifests:
         async for manifest in manifests:
@@ -242,51 +251,60 @@ async def _load_chunks(
                         expected=reached,
                         found=chunk.first_version,
                     )
-                chunks.append(chunk)
-                reached = chunk.last_version + 1
+                first = chunk.first_version if reached is None else reached
+                reached = min(chunk.last_version, wanted.last) + 1
+                chunks.append(
+                    _Wanted(chunk, range(first - chunk.first_version, reached - chunk.first_version))
+                )
     return chunks
 
 
 async def _read_chunk(
-    run: Run, chunk: TransactionChunk, hold: Hold, watch: Stopwatch, *, last: int
+    run: Run, chunk: _Wanted, wanted: TransactionRange, hold: Hold, watch: Stopwatch
 ) -> _Chunk:
-    fetcher = run.fetcher
-    expected = chunk.last_version - chunk.first_version + 1
-    proof = await fetcher.read_small(chunk.proof, hold)
-    with located(file=chunk.proof):
+    fetcher, (files, part) = run.fetcher, chunk
+    expected = files.last_version - files.first_version + 1
+    proof = await fetcher.read_small(files.proof, hold)
+    with located(file=files.proof):
         parsed = parse_transaction_proof(proof)
     async with fetcher.records(
-        chunk.transactions, hold, watch, expected=expected, decoded_bytes=decoded_bytes
+        files.transactions, hold, watch, expected=expected, decoded_bytes=decoded_bytes
     ) as records:
-        (kept, leaves, voucher), seconds = await fetcher.workers.run(
-            timed, _prove, run, chunk, records, parsed, last
+        size = records.size
+        (transactions, voucher), seconds = await fetcher.workers.run(
+            timed, _prove, run, files, records, parsed, wanted.last
         )
-        watch.lap("decode", items=expected, size=records.size, seconds=seconds)
-        roots = tuple(reversed(parsed.range.left))
-        return _Chunk(chunk, kept, leaves, roots, voucher, records.size, hold, watch)
+        watch.lap("decode", items=expected, size=size, seconds=seconds)
+        staged, seconds = await fetcher.workers.run(
+            timed, _stage, run, files, transactions, part, wanted.replay_from
+        )
+        watch.lap("tables", items=len(part), size=size, seconds=seconds)
+        leaves = transactions.leaves[HASH_BYTES * part.start : HASH_BYTES * part.stop]
+        # Their rows are in table files, or few: little of what was read is needed any more.
+        del records, transactions
+    hold.memory.give_back(hold.memory.held - _held_bytes(leaves, staged))
+    roots = tuple(reversed(parsed.range.left))
+    return _Chunk(files, part, leaves, staged, roots, voucher, size, hold, watch)
 
 
 def decoded_bytes(records: FramedRecords) -> int:
     """Memory that a chunk takes while it is decoded, besides the file."""
-    return (DECODED_FACTOR - 1) * records.size
+    return records.size if uses_native() else (DECODED_FACTOR - 1) * records.size
+
+
+def _held_bytes(leaves: bytes, staged: Sequence[StagedTransactions]) -> int:
+    """Memory that a chunk takes while it waits for its turn."""
+    return len(leaves) + sum(map(len, (each for step in staged for each in step.write_sets or ())))
 
 
 def _prove(
-    run: Run,
-    chunk: TransactionChunk,
-    framed: FramedRecords,
-    proof: TransactionProof,
-    last: int,
-) -> tuple[list[TransactionRecord], list[bytes], Voucher | None]:
+    run: Run, chunk: TransactionChunk, records: FramedRecords, proof: TransactionProof, last: int
+) -> tuple[Transactions, Voucher | None]:
     """Ties one chunk's records to its ledger info: pure, in any order."""
     first = chunk.first_version
     with located(file=chunk.transactions):
-        records = []
-        for version, record in enumerate(framed.cut(), chunk.first_version):
-            with located(version=version):
-                records.append(parse_transaction_record(record, chunk.format))
-        leaves = check_transactions(run.domain, records, first_version=chunk.first_version)
-    seed, ledger_info = run.domain.transaction_accumulator, proof.signed.info
+        transactions = prove_transactions(run.domain, records, chunk.format, first_version=first)
+    seed, ledger_info, leaves = run.domain.transaction_accumulator, proof.signed.info, transactions.leaves
     with located(file=chunk.proof, version=chunk.last_version):
         run.history.verify(proof.signed)
         if ledger_info.version < chunk.last_version:
@@ -294,9 +312,14 @@ def _prove(
                 "ledger info does not cover the chunk", expected=chunk.last_version, found=ledger_info.version
             )
         proof.range.verify(seed, leaves, first, root=ledger_info.executed_state_id)
-        voucher = None
-        if chunk.last_version >= last:
-            narrowed = proof.range.narrowed(seed, leaves, chunk.first_version, keep=last)
-            voucher = Voucher(proof.signed.raw, narrowed)
-    kept = last - chunk.first_version + 1
-    return records[:kept], leaves[:kept], voucher
+        if chunk.last_version < last:
+            return transactions, None
+        return transactions, Voucher(proof.signed.raw, proof.range.narrowed(seed, leaves, first, keep=last))
+
+
+def _stage(
+    run: Run, chunk: TransactionChunk, transactions: Transactions, part: range, replay_from: int | None
+) -> list[StagedTransactions]:
+    """Makes the rows of what is wanted of a chunk ready to be kept."""
+    with located(file=chunk.transactions):
+        return run.target.stage_transactions(transactions, part, replay_from=replay_from)

@@ -69,3 +69,52 @@ def transaction_columns(
 
     None if one is malformed, or not what its info commits to.
     """
+
+def count_ledger_rows(
+    table: int,
+    data: Buffer,
+    records: bytes,
+    events: bytes,
+    event_hashes: bytes,
+    node_seed: bytes,
+    program: bytes,
+    first_version: int,
+    first: int,
+    end: int,
+    /,
+) -> int | None:
+    """How many rows of a ledger table some records have; None if an event announces a block wrongly."""
+
+def encode_ledger_rows(
+    table: int,
+    data: Buffer,
+    records: bytes,
+    events: bytes,
+    event_hashes: bytes,
+    node_seed: bytes,
+    program: bytes,
+    first_version: int,
+    first: int,
+    end: int,
+    /,
+) -> list[tuple[bytes, bytes]] | None:
+    """The rows themselves, in ascending order, of each key the last."""
+
+def write_ledger_rows(
+    path: str,
+    table: int,
+    data: Buffer,
+    records: bytes,
+    events: bytes,
+    event_hashes: bytes,
+    node_seed: bytes,
+    program: bytes,
+    first_version: int,
+    first: int,
+    end: int,
+    /,
+) -> int | None:
+    """Writes the same rows, at least one, to a new table file; its size in bytes."""
+
+def write_numbered(path: str, first: int, hashes: bytes, /) -> int:
+    """Writes hashes of 32 bytes, numbered from `first` on, to a new table file; its size in bytes."""

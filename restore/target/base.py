@@ -19,7 +19,7 @@ from restore.proof.batch import Transactions
 from restore.proof.builder import NodeRow
 from restore.proof.columns import Nodes
 from restore.proof.items import StateItems
-from restore.target.staged import StagedChunk
+from restore.target.staged import StagedChunk, StagedTransactions
 
 MAX_REPLAY_VERSIONS = 800_000
 """A node opens a database only while T - V is at most this: it replays these versions into the tree."""
@@ -50,18 +50,14 @@ class TransactionRows:
 
     Attributes:
         first_version: version of the first one.
-        transactions: what they are part of.
-        part: which of them.
+        staged: what `stage_transactions` made of them.
         nodes: hashes of the accumulator nodes that their leaves complete (the leaves themselves included), in
             the order in which they complete, 32 bytes each.
-        replay_from: versions from here on also apply their write sets to the state values; None for none.
     """
 
     first_version: int
-    transactions: Transactions
-    part: range
+    staged: Sequence[StagedTransactions]
     nodes: bytes
-    replay_from: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +117,20 @@ class Target(ABC):
         """
 
     @abstractmethod
+    def stage_transactions(
+        self, transactions: Transactions, part: range, *, replay_from: int | None
+    ) -> list[StagedTransactions]:
+        """Makes the rows of a part of some transactions ready to be kept. For a worker thread.
+
+        Args:
+            transactions: proven ones.
+            part: which of them are wanted.
+            replay_from: versions from here on also apply their write sets to the state values; None for none.
+        """
+
+    @abstractmethod
     async def save_transactions(self, rows: TransactionRows) -> Usage | None:
-        """Keeps transactions with all their index rows; applies write sets from `rows.replay_from` on.
+        """Keeps transactions with all their index rows; applies the write sets that were staged for that.
 
         Returns:
             The usage after the last version, if any write set was applied.

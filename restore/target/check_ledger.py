@@ -205,7 +205,7 @@ class LedgerCheck:
     def _check_voucher(self, accumulator: Accumulator, leaf: bytes) -> None:
         """Ties T, and with it all that the accumulator holds, to the ledger info that vouches for it."""
         target, seed = self._target, self._domain.transaction_accumulator
-        self._voucher.verify(seed, [leaf], target, root=self._voucher_root)
+        self._voucher.verify(seed, leaf, target, root=self._voucher_root)
         expected = tuple(reversed(self._voucher.left))
         if accumulator.frozen_roots != expected:
             raise ProofError(

@@ -9,13 +9,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from restore.proof.builder import NodeRow
 from restore.proof.columns import NodeColumns, Nodes
 from restore.proof.items import SPAN, ItemColumns, ParsedItems, StateItems
 from restore.target.rows import node_rows, snapshot_value_rows
 from restore.target.schema import SHARDS, STATE_VALUES, TREE_NODES, KeyValue, Table, shard_of
+from restore.target.staged import RowGroup
 from restore.target.steps import ROW_BYTES, STEP_BYTES, slices
 
 NODE_BYTES = 256
@@ -74,10 +74,6 @@ class ColumnRows:
             self.first,
             self.end,
         )
-
-
-RowGroup: TypeAlias = list[KeyValue] | ColumnRows
-"""Sorted rows of one table, about STEP_BYTES at most."""
 
 
 def value_groups(version: int, items: StateItems) -> Iterator[tuple[Table, list[RowGroup]]]:

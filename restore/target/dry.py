@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage
 from restore.proof.accumulator import FrozenNode
+from restore.proof.batch import Transactions
 from restore.proof.builder import NodeRow
 from restore.proof.columns import Nodes
 from restore.proof.items import StateItems
 from restore.target.base import Outcome, SnapshotRows, Target, TransactionRows
-from restore.target.staged import StagedChunk
+from restore.target.staged import StagedChunk, StagedTransactions
 
 
 class DryTarget(Target):
@@ -37,6 +38,16 @@ class DryTarget(Target):
 
     async def save_frozen_subtrees(self, nodes: Sequence[FrozenNode]) -> None:
         """Drops the nodes."""
+
+    def stage_transactions(
+        self,
+        transactions: Transactions,  # noqa: ARG002
+        part: range,  # noqa: ARG002
+        *,
+        replay_from: int | None,  # noqa: ARG002
+    ) -> list[StagedTransactions]:
+        """Makes nothing."""
+        return []
 
     async def save_transactions(self, rows: TransactionRows) -> Usage | None:
         """Drops the rows; no state is built, so there is no usage after them."""

@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVarTuple
 
+from restore.crypto.digest import HASH_BYTES
 from restore.errors import DamagedTargetError
 from restore.flow.threads import Workers
 from restore.ledger.hashes import Domain
 from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage
-from restore.ledger.transaction import TransactionRecord
 from restore.proof.accumulator import FrozenNode, frozen_count
+from restore.proof.batch import Transactions
 from restore.proof.builder import NodeRow
 from restore.proof.columns import Nodes
 from restore.proof.items import StateItems
@@ -29,14 +30,10 @@ from restore.report.events import Durable, Report
 from restore.target.base import Outcome, SnapshotRows, Target, TransactionRows
 from restore.target.checkpoint import recompute
 from restore.target.chunk_rows import node_groups, value_groups
+from restore.target.ledger_rows import accumulator_group, ledger_groups
 from restore.target.progress import Progress, final_rows, progress_key, progress_table, snapshot_value
 from restore.target.replay import Replayed, replay
-from restore.target.rows import (
-    Rows,
-    accumulator_rows,
-    ledger_info_rows,
-    transaction_rows,
-)
+from restore.target.rows import Rows, accumulator_rows, ledger_info_rows
 from restore.target.schema import (
     ACCUMULATOR_DB,
     AUXILIARY_INFO_DB,
@@ -58,8 +55,8 @@ from restore.target.schema import (
     u64,
     usage_value,
 )
-from restore.target.staged import StagedChunk, StagedTable, merged
-from restore.target.steps import ROW_BYTES, slices
+from restore.target.staged import StagedChunk, StagedTable, StagedTransactions, merged
+from restore.target.steps import ROW_BYTES, cuts, slices
 from restore.target.store import RocksStore
 
 Ts = TypeVarTuple("Ts")
@@ -67,9 +64,9 @@ Ts = TypeVarTuple("Ts")
 INDEX_ROWS, EVENT_ROWS = 10, 5
 """Rows that a transaction has at most besides its events and writes, and each of its events."""
 
-WRITE_FACTOR = 8
-"""What a write set counts for each of its bytes, since it may be replayed: a write of 250 bytes then takes
-two rows and 20 to 70 us of look-ups, so STEP_BYTES of them pass in two seconds."""
+REPLAY_FACTOR = 8
+"""What a transaction counts for each of its bytes where its write set is replayed: a write of 250 bytes then
+takes two rows and 20 to 70 us of look-ups, so STEP_BYTES of them pass in two seconds."""
 
 TRANSACTION_STEPS = (
     (WRITE_SET_DB, "write sets"),
@@ -162,8 +159,26 @@ class RocksTarget(Target):
         """
         await self._step("frozen subtrees", self._save_frozen_subtrees, nodes)
 
+    def stage_transactions(
+        self, transactions: Transactions, part: range, *, replay_from: int | None
+    ) -> list[StagedTransactions]:
+        """Writes table files of the ledger rows beside the database, a step's rows each."""
+        first, end = transactions.first_version, part.stop
+        cut = end if replay_from is None else max(part.start, min(replay_from - first, end))
+        kept = cuts(range(part.start, cut), lambda piece: _weight(transactions, piece, byte_factor=1))
+        replayed = cuts(
+            range(cut, end), lambda piece: _weight(transactions, piece, byte_factor=REPLAY_FACTOR)
+        )
+        return [
+            *[self._stage(transactions, piece, write_sets=None) for piece in kept],
+            *[
+                self._stage(transactions, piece, write_sets=transactions.write_sets(piece))
+                for piece in replayed
+            ],
+        ]
+
     async def save_transactions(self, rows: TransactionRows) -> Usage | None:
-        """Keeps transactions; from `rows.replay_from` on applies their write sets.
+        """Keeps transactions; applies the write sets that were staged for that.
 
         Steps, for each slice: "state values" per shard where it is replayed, then those of TRANSACTION_STEPS;
         in the end "transaction accumulator".
@@ -174,20 +189,19 @@ class RocksTarget(Target):
         Raises:
             DamagedTargetError: the usage before the first replayed version is not there.
         """
-        end = rows.first_version + len(rows.records)
-        replay_from = end if rows.replay_from is None else max(rows.first_version, min(rows.replay_from, end))
-        cut = replay_from - rows.first_version
-        version, usage = rows.first_version, None
-        for records in (rows.records[:cut], rows.records[cut:]):
-            for part in slices(records, _record_size):
-                ledger = await self._workers.run(transaction_rows, self._domain, version, part)
-                if version >= replay_from:
-                    usage = await self._replay(version, part, ledger)
-                for instance, name in TRANSACTION_STEPS:
-                    await self._step(name, self._write, instance, _of_instance(ledger, instance))
-                version += len(part)
-        for nodes in slices(rows.nodes, lambda _: ROW_BYTES):
-            await self._step("transaction accumulator", self._save_accumulator, nodes)
+        usage = None
+        for staged in rows.staged:
+            tables = staged.tables
+            if staged.write_sets is not None:
+                replayed = await self._replay(staged.first_version, staged.write_sets)
+                usage, tables = replayed.usage, (*tables, _usage_rows(replayed))
+            for instance, name in TRANSACTION_STEPS:
+                of_instance = [each for each in tables if each.table.instance == instance]
+                await self._step(name, self._move_in, of_instance)
+        first = frozen_count(rows.first_version)
+        for piece in cuts(range(len(rows.nodes) // HASH_BYTES), lambda piece: ROW_BYTES * len(piece)):
+            hashes = rows.nodes[HASH_BYTES * piece.start : HASH_BYTES * piece.stop]
+            await self._step("transaction accumulator", self._save_accumulator, first + piece.start, hashes)
         return usage
 
     async def verify_state(self, outcome: Outcome) -> None:
@@ -248,19 +262,27 @@ class RocksTarget(Target):
                 )
         self._store.write(ACCUMULATOR_DB, {TRANSACTION_ACCUMULATOR: rows})
 
-    def _save_accumulator(self, nodes: Sequence[FrozenNode]) -> None:
-        self._store.write(ACCUMULATOR_DB, {TRANSACTION_ACCUMULATOR: accumulator_rows(nodes)})
+    def _move_in(self, tables: Sequence[StagedTable]) -> None:
+        self._store.move_in(*tables)
 
-    async def _replay(self, version: int, records: Sequence[TransactionRecord], ledger: Rows) -> Usage:
-        """Applies write sets: state values first; the usage rows join `ledger`, to be written after them."""
-        write_sets = [record.write_set for record in records]
+    def _save_accumulator(self, first: int, hashes: bytes) -> None:
+        self._store.move_in(self._store.stage(TRANSACTION_ACCUMULATOR, [accumulator_group(first, hashes)]))
+
+    def _stage(
+        self, transactions: Transactions, piece: range, *, write_sets: Sequence[bytes] | None
+    ) -> StagedTransactions:
+        groups = ledger_groups(self._domain, transactions, piece)
+        tables = tuple(self._store.stage(table, [group]) for table, group in groups)
+        return StagedTransactions(transactions.first_version + piece.start, tables, write_sets)
+
+    async def _replay(self, version: int, write_sets: Sequence[bytes]) -> Replayed:
+        """Applies write sets to the state values; the usage rows are left to be written after them."""
         replayed = await self._workers.run(self._apply, version, write_sets)
         for instance in KV_SHARDS:
             rows = _of_instance(replayed.rows, instance)
             if rows:
                 await self._step("state values", self._write, instance, rows)
-        ledger[VERSION_DATA] = replayed.rows[VERSION_DATA]
-        return replayed.usage
+        return replayed
 
     def _apply(self, version: int, write_sets: Sequence[bytes]) -> Replayed:
         before = self._store.get(VERSION_DATA, u64(version - 1))
@@ -292,11 +314,14 @@ class RocksTarget(Target):
             )
 
 
-def _record_size(record: TransactionRecord) -> int:
-    """What a transaction costs in a step, roughly in bytes of rows."""
-    values = len(record.transaction) + len(record.info.raw) + WRITE_FACTOR * len(record.write_set)
-    events = sum(map(len, record.events))
-    return values + events + ROW_BYTES * (INDEX_ROWS + EVENT_ROWS * len(record.events))
+def _weight(transactions: Transactions, piece: range, *, byte_factor: int) -> int:
+    """What transactions cost in a step, roughly in bytes of rows."""
+    size, events = transactions.extent(piece)
+    return byte_factor * size + ROW_BYTES * (INDEX_ROWS * len(piece) + EVENT_ROWS * events)
+
+
+def _usage_rows(replayed: Replayed) -> StagedTable:
+    return StagedTable(VERSION_DATA, replayed.rows[VERSION_DATA], ())
 
 
 def _of_instance(rows: Rows, instance: str) -> Rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from restore.crypto.digest import sha3_256_many
+from restore.crypto.digest import HASH_BYTES, sha3_256_many
 from restore.ledger.event import NewBlock, new_block, parse_event
 from restore.ledger.hashes import Domain
 from restore.ledger.ledger_info import SignedLedgerInfo
@@ -85,6 +85,12 @@ def node_rows(version: int, nodes: Iterable[NodeRow]) -> list[list[KeyValue]]:
 def accumulator_rows(nodes: Iterable[FrozenNode]) -> list[KeyValue]:
     """The rows of frozen transaction accumulator nodes, by their post-order positions."""
     return [(u64(post_order(node.level, node.index)), node.hash) for node in nodes]
+
+
+def numbered_rows(first: int, hashes: bytes) -> list[KeyValue]:
+    """The rows of hashes, 32 bytes each, under the numbers from `first` on."""
+    starts = range(0, len(hashes), HASH_BYTES)
+    return [(u64(number), hashes[start : start + HASH_BYTES]) for number, start in enumerate(starts, first)]
 
 
 def transaction_rows(domain: Domain, first_version: int, records: Sequence[TransactionRecord]) -> Rows:

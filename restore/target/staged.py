@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 from restore.target.schema import KeyValue, Table
 from restore.target.steps import ROW_BYTES
+
+
+class EncodedRows(Protocol):
+    """Sorted rows of one table that the kernel encodes when they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def pairs(self) -> list[KeyValue]:
+        """The rows themselves."""
+
+    def write(self, file: Path) -> None:
+        """Writes them to a new table file.
+
+        Raises:
+            OSError: it cannot be written; there is none then.
+        """
+
+
+RowGroup: TypeAlias = list[KeyValue] | EncodedRows
+"""Sorted rows of one table, about STEP_BYTES at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +59,21 @@ class StagedChunk:
         """Memory of the rows that are not in files, roughly."""
         tables = (*self.values, *self.nodes)
         return sum(len(value) + ROW_BYTES for staged in tables for _, value in staged.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedTransactions:
+    """The ledger rows of a step's consecutive transactions.
+
+    Attributes:
+        first_version: of the first one.
+        tables: the rows.
+        write_sets: what has to be applied to the state values; None where that is not wanted.
+    """
+
+    first_version: int
+    tables: tuple[StagedTable, ...]
+    write_sets: Sequence[bytes] | None
 
 
 def merged(tables: Iterable[StagedTable], others: Iterable[StagedTable]) -> list[StagedTable]:

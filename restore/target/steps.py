@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -25,3 +26,14 @@ def slices(items: Sequence[T], size: Callable[[T], int]) -> Iterator[Sequence[T]
         total += added
     if start < len(items):
         yield items[start:]
+
+
+def cuts(part: range, weight: Callable[[range], int]) -> Iterator[range]:
+    """Cuts `part` so that each piece weighs at most STEP_BYTES, or has one; `weight` grows with the range."""
+    start = part.start
+    while start < part.stop:
+        ends = range(part.stop + 1)
+        beyond = bisect_right(ends, STEP_BYTES, lo=start + 1, key=lambda end: weight(range(start, end)))
+        stop = max(start + 1, beyond - 1)
+        yield range(start, stop)
+        start = stop

@@ -12,12 +12,11 @@ from typing import Self
 from cache.atomic import make_directory_durably, write_durably
 from restore.errors import RestoreError
 from restore.limits import NEEDED_DESCRIPTORS, WANTED_DESCRIPTORS, claim_descriptors
-from restore.target.chunk_rows import RowGroup
 from restore.target.failures import local_failures
 from restore.target.instance import Instance, Mode, Resources
 from restore.target.mark import CREATED_FILE, SIDE_FOLDER
 from restore.target.schema import INSTANCES, KeyValue, Table
-from restore.target.staged import StagedTable
+from restore.target.staged import RowGroup, StagedTable
 
 TABLES_FOLDER = "tables"
 SCRATCH_FOLDER = "scratch"
@@ -90,9 +89,9 @@ class RocksStore:
 
         Args:
             table: where they are to go.
-            groups: rows in strictly ascending order each, of ranges that overlap neither each other nor what
-                the table holds, unless it is the same rows again: so the files land at the bottom level, and
-                nothing is left to compact.
+            groups: rows in strictly ascending order each, of ranges that do not overlap each other. Where
+                they overlap nothing that the table holds either, unless it is the same rows again, the files
+                land at the bottom level, and nothing is left to compact.
 
         Raises:
             DiskFullError: there is no room.
@@ -113,17 +112,23 @@ class RocksStore:
             files.append(file)
         return StagedTable(table, rows, tuple(files))
 
-    def move_in(self, staged: StagedTable) -> None:
+    def move_in(self, *tables: StagedTable) -> None:
         """Keeps staged rows, past any write-ahead log where they are many; durable on return, in any order.
+
+        Args:
+            tables: of one instance.
 
         Raises:
             DiskFullError: there is no room.
         """
-        instance = self._instances[staged.table.instance]
-        instance.write({staged.table.family: staged.rows})
-        if staged.files:
-            instance.ingest(staged.table.family, staged.files)
-            self._files.difference_update(staged.files)
+        if not tables:
+            return
+        instance = self._instances[tables[0].table.instance]
+        instance.write({staged.table.family: staged.rows for staged in tables})
+        for staged in tables:
+            if staged.files:
+                instance.ingest(staged.table.family, staged.files)
+                self._files.difference_update(staged.files)
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value of `key`."""

@@ -30,7 +30,7 @@ EVENT = b"\x01\x02" + encode_bytes(b"data")
 
 
 def in_columns(chunk: FramedRecords, chunk_format: ChunkFormat) -> TransactionColumns | None:
-    return kernel_columns(APTOS, chunk, chunk_format)
+    return kernel_columns(APTOS, chunk, chunk_format, first_version=7)
 
 
 def parsed(chunk: FramedRecords, chunk_format: ChunkFormat) -> ParsedTransactions | None:
@@ -50,8 +50,12 @@ def same(chunk: FramedRecords, chunk_format: ChunkFormat) -> bool:
         return False
     assert columns.leaves == objects.leaves
     assert len(columns) == len(objects) == chunk.count
-    assert columns.write_sets(0, chunk.count) == objects.write_sets(0, chunk.count)
-    assert columns.write_sets(1, chunk.count) == objects.write_sets(1, chunk.count)
+    for part in (range(chunk.count), range(1, chunk.count)):
+        assert columns.write_sets(part) == objects.write_sets(part)
+        assert columns.extent(part).events == objects.extent(part).events
+    assert list(columns.events_of(range(chunk.count))) == [
+        event for record in objects.records for event in record.events
+    ]
     return True
 
 
@@ -155,7 +159,7 @@ def test_the_genesis_transaction_of_mainnet_is_what_its_info_commits_to(shared: 
 
 def test_another_network_has_other_hashes() -> None:
     chunk = framed([record(CHECKPOINT)])
-    assert kernel_columns(Domain("DIEM::"), chunk, "V0") is None
+    assert kernel_columns(Domain("DIEM::"), chunk, "V0", first_version=7) is None
     assert isinstance(in_columns(chunk, "V0"), TransactionColumns)
 
 

@@ -20,6 +20,7 @@ from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import StateItem, Usage, hash_keys, hash_values, key_size, value_size
 from restore.ledger.transaction import TransactionRecord, parse_transaction_record
 from restore.proof.accumulator import Accumulator, frozen_subtrees
+from restore.proof.batch import prove_transactions
 from restore.proof.builder import NodeRow, TreeBuilder, build_chunk_tree
 from restore.proof.edge import TreeLeaf
 from restore.proof.items import ParsedItems
@@ -35,6 +36,7 @@ from restore.target.base import Outcome, SnapshotRows, TransactionRows
 from restore.target.mark import SIDE_FOLDER, FinishedMark, VoucherMark
 from restore.target.rocks import RocksTarget
 from restore.wire.bcs import encode_bytes
+from restore.wire.records import FramedRecords, frame
 from tests.proof.naive import NaiveTree, joined
 
 LAST = 23
@@ -284,11 +286,19 @@ async def save_transactions(
         roots = _frozen_roots(chain, begin)
         if begin == first:
             await target.save_frozen_subtrees(frozen_subtrees(first, roots))
-        leaves = [sha3_256(APTOS.transaction_info + record.info.raw) for record in chain.records[begin:end]]
-        nodes = Accumulator(APTOS.transaction_accumulator, begin, roots).append(leaves)
-        rows = TransactionRows(begin, chain.records[begin:end], nodes, replay_from)
-        usage = await target.save_transactions(rows) or usage
+        frames = [frame(encoded_record(record)) for record in chain.records[begin:end]]
+        chunk = FramedRecords(b"".join(frames), len(frames))
+        proven = prove_transactions(APTOS, chunk, "V1", first_version=begin)
+        nodes = Accumulator(APTOS.transaction_accumulator, begin, roots).extend(proven.leaves)
+        staged = target.stage_transactions(proven, range(len(proven)), replay_from=replay_from)
+        usage = await target.save_transactions(TransactionRows(begin, staged, nodes)) or usage
     return usage
+
+
+def encoded_record(record: TransactionRecord) -> bytes:
+    """A record of format V1."""
+    start = record.transaction + record.auxiliary_info + record.info.raw
+    return start + sequence(record.events) + record.write_set
 
 
 def _frozen_roots(chain: TinyChain, count: int) -> tuple[bytes, ...]:

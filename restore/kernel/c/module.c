@@ -6,8 +6,8 @@
 
 static int add_methods(PyObject *module) {
     PyMethodDef *parts[] = {
-        sha3_methods,  accumulator_methods, walk_methods, state_methods, chunk_methods,
-        table_methods, transaction_methods,
+        sha3_methods,  accumulator_methods, walk_methods,        state_methods,
+        chunk_methods, table_methods,       transaction_methods, ledger_methods,
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (PyModule_AddFunctions(module, parts[i]) < 0) return -1;

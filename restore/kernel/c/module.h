@@ -8,6 +8,7 @@ extern PyMethodDef accumulator_methods[];
 extern PyMethodDef sha3_methods[];
 extern PyMethodDef state_methods[];
 extern PyMethodDef chunk_methods[];
+extern PyMethodDef ledger_methods[];
 extern PyMethodDef table_methods[];
 extern PyMethodDef transaction_methods[];
 extern PyMethodDef walk_methods[];
