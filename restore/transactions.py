@@ -18,6 +18,7 @@ from restore.catalog.loading import load_transaction_manifest
 from restore.catalog.manifests import TransactionChunk, TransactionManifest
 from restore.errors import ManifestError, ProofError, located
 from restore.fetch import Hold
+from restore.flow.budget import Lease
 from restore.flow.stream import OrderedStream
 from restore.kernel.choice import uses_native
 from restore.ledger.state import Usage
@@ -282,7 +283,7 @@ async def _read_chunk(
         leaves = transactions.leaves[HASH_BYTES * part.start : HASH_BYTES * part.stop]
         # Their rows are in table files, or few: little of what was read is needed any more.
         del records, transactions
-    hold.memory.give_back(hold.memory.held - _held_bytes(leaves, staged))
+    await _hold_only(hold.memory, len(leaves) + sum(step.memory_bytes for step in staged))
     roots = tuple(reversed(parsed.range.left))
     return _Chunk(files, part, leaves, staged, roots, voucher, size, hold, watch)
 
@@ -292,9 +293,12 @@ def decoded_bytes(records: FramedRecords) -> int:
     return records.size if uses_native() else (DECODED_FACTOR - 1) * records.size
 
 
-def _held_bytes(leaves: bytes, staged: Sequence[StagedTransactions]) -> int:
-    """Memory that a chunk takes while it waits for its turn."""
-    return len(leaves) + sum(map(len, (each for step in staged for each in step.write_sets or ())))
+async def _hold_only(memory: Lease, size: int) -> None:
+    """Pays for `size` bytes, no more and no less."""
+    if memory.held > size:
+        memory.give_back(memory.held - size)
+    else:
+        await memory.take(size - memory.held)
 
 
 def _prove(

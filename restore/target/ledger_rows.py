@@ -56,6 +56,9 @@ LEDGER_TABLES = (
 )
 """The tables of transactions, but for their accumulator, in the order of ledger.h."""
 
+OVERLAPPING = frozenset(LEDGER_TABLES[LEDGER_TABLES.index(TRANSACTION_BY_HASH) :])
+"""Those whose keys do not ascend with the version: new rows fall between older ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerColumnRows:

@@ -30,7 +30,7 @@ from restore.report.events import Durable, Report
 from restore.target.base import Outcome, SnapshotRows, Target, TransactionRows
 from restore.target.checkpoint import recompute
 from restore.target.chunk_rows import node_groups, value_groups
-from restore.target.ledger_rows import accumulator_group, ledger_groups
+from restore.target.ledger_rows import OVERLAPPING, accumulator_group, ledger_groups
 from restore.target.progress import Progress, final_rows, progress_key, progress_table, snapshot_value
 from restore.target.replay import Replayed, replay
 from restore.target.rows import Rows, accumulator_rows, ledger_info_rows
@@ -57,7 +57,7 @@ from restore.target.schema import (
 )
 from restore.target.staged import StagedChunk, StagedTable, StagedTransactions, merged
 from restore.target.steps import ROW_BYTES, cuts, slices
-from restore.target.store import RocksStore
+from restore.target.store import OVERLAPPING_TABLE_ROWS, TABLE_ROWS, RocksStore
 
 Ts = TypeVarTuple("Ts")
 
@@ -271,9 +271,11 @@ class RocksTarget(Target):
     def _stage(
         self, transactions: Transactions, piece: range, *, write_sets: Sequence[bytes] | None
     ) -> StagedTransactions:
-        groups = ledger_groups(self._domain, transactions, piece)
-        tables = tuple(self._store.stage(table, [group]) for table, group in groups)
-        return StagedTransactions(transactions.first_version + piece.start, tables, write_sets)
+        tables = []
+        for table, group in ledger_groups(self._domain, transactions, piece):
+            table_rows = OVERLAPPING_TABLE_ROWS if table in OVERLAPPING else TABLE_ROWS
+            tables.append(self._store.stage(table, [group], table_rows=table_rows))
+        return StagedTransactions(transactions.first_version + piece.start, tuple(tables), write_sets)
 
     async def _replay(self, version: int, write_sets: Sequence[bytes]) -> Replayed:
         """Applies write sets to the state values; the usage rows are left to be written after them."""

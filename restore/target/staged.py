@@ -10,6 +10,9 @@ from typing import Protocol, TypeAlias
 from restore.target.schema import KeyValue, Table
 from restore.target.steps import ROW_BYTES
 
+ROW_MEMORY_BYTES = 256
+"""A row in memory, as two small objects of bytes and their pair."""
+
 
 class EncodedRows(Protocol):
     """Sorted rows of one table that the kernel encodes when they are asked for."""
@@ -74,6 +77,12 @@ class StagedTransactions:
     first_version: int
     tables: tuple[StagedTable, ...]
     write_sets: Sequence[bytes] | None
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory."""
+        rows = sum(len(staged.rows) for staged in self.tables)
+        return ROW_MEMORY_BYTES * rows + sum(map(len, self.write_sets or ()))
 
 
 def merged(tables: Iterable[StagedTable], others: Iterable[StagedTable]) -> list[StagedTable]:

@@ -25,6 +25,10 @@ SCRATCH_FOLDER = "scratch"
 TABLE_ROWS = 1024
 """Fewer sorted rows go into a batch: moving a table file in takes some 3 ms, a batch half of one."""
 
+OVERLAPPING_TABLE_ROWS = 32 << 10
+"""The same where rows fall between those that are there: a table file is then compacted with all of them, and
+the smaller it is, the dearer is that for each row. A batch grows in memory with others before it is."""
+
 
 class RocksStore:
     """The open instances of a target; made by `open`.
@@ -82,7 +86,7 @@ class RocksStore:
         """
         self._instances[instance].write({table.family: pairs for table, pairs in rows.items()})
 
-    def stage(self, table: Table, groups: Sequence[RowGroup]) -> StagedTable:
+    def stage(self, table: Table, groups: Sequence[RowGroup], *, table_rows: int = TABLE_ROWS) -> StagedTable:
         """Writes sorted rows to table files that `move_in` takes; few rows are kept in memory instead.
 
         Other threads may do the same at the same time.
@@ -92,6 +96,7 @@ class RocksStore:
             groups: rows in strictly ascending order each, of ranges that do not overlap each other. Where
                 they overlap nothing that the table holds either, unless it is the same rows again, the files
                 land at the bottom level, and nothing is left to compact.
+            table_rows: how many rows are not few.
 
         Raises:
             DiskFullError: there is no room.
@@ -99,7 +104,7 @@ class RocksStore:
         rows: list[KeyValue] = []
         files: list[Path] = []
         for group in groups:
-            if len(group) < TABLE_ROWS:
+            if len(group) < table_rows:
                 rows += group if isinstance(group, list) else group.pairs()
                 continue
             file = self._side / TABLES_FOLDER / f"{next(self._numbers)}.sst"
