@@ -245,7 +245,7 @@ async def _load_chunks(
                     reached is not None and chunk.last_version < reached
                 ):
                     continue
-                if reached is not None and chunk.first_version > reached and chunks:
+                if reached is not None and chunk.first_version > reached:
                     raise ManifestError(
                         "chunk does not continue the one before it",
                         file=chunk.transactions,

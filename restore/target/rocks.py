@@ -57,7 +57,7 @@ from restore.target.schema import (
 )
 from restore.target.staged import StagedChunk, StagedTable, StagedTransactions, merged
 from restore.target.steps import ROW_BYTES, cuts, slices
-from restore.target.store import OVERLAPPING_TABLE_ROWS, TABLE_ROWS, RocksStore
+from restore.target.store import RocksStore
 
 Ts = TypeVarTuple("Ts")
 
@@ -271,11 +271,11 @@ class RocksTarget(Target):
     def _stage(
         self, transactions: Transactions, piece: range, *, write_sets: Sequence[bytes] | None
     ) -> StagedTransactions:
-        tables = []
-        for table, group in ledger_groups(self._domain, transactions, piece):
-            table_rows = OVERLAPPING_TABLE_ROWS if table in OVERLAPPING else TABLE_ROWS
-            tables.append(self._store.stage(table, [group], table_rows=table_rows))
-        return StagedTransactions(transactions.first_version + piece.start, tuple(tables), write_sets)
+        tables = tuple(
+            self._store.stage(table, [group], overlapping=table in OVERLAPPING)
+            for table, group in ledger_groups(self._domain, transactions, piece)
+        )
+        return StagedTransactions(transactions.first_version + piece.start, tables, write_sets)
 
     async def _replay(self, version: int, write_sets: Sequence[bytes]) -> Replayed:
         """Applies write sets to the state values; the usage rows are left to be written after them."""

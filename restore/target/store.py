@@ -86,25 +86,25 @@ class RocksStore:
         """
         self._instances[instance].write({table.family: pairs for table, pairs in rows.items()})
 
-    def stage(self, table: Table, groups: Sequence[RowGroup], *, table_rows: int = TABLE_ROWS) -> StagedTable:
+    def stage(self, table: Table, groups: Sequence[RowGroup], *, overlapping: bool = False) -> StagedTable:
         """Writes sorted rows to table files that `move_in` takes; few rows are kept in memory instead.
 
         Other threads may do the same at the same time.
 
         Args:
             table: where they are to go.
-            groups: rows in strictly ascending order each, of ranges that do not overlap each other. Where
-                they overlap nothing that the table holds either, unless it is the same rows again, the files
-                land at the bottom level, and nothing is left to compact.
-            table_rows: how many rows are not few.
+            groups: rows in strictly ascending order each, of ranges that do not overlap each other.
+            overlapping: whether they overlap what the table holds, other than as the same rows again. Where
+                they do not, the files land at the bottom level, and nothing is left to compact.
 
         Raises:
             DiskFullError: there is no room.
         """
+        few = OVERLAPPING_TABLE_ROWS if overlapping else TABLE_ROWS
         rows: list[KeyValue] = []
         files: list[Path] = []
         for group in groups:
-            if len(group) < table_rows:
+            if len(group) < few:
                 rows += group if isinstance(group, list) else group.pairs()
                 continue
             file = self._side / TABLES_FOLDER / f"{next(self._numbers)}.sst"

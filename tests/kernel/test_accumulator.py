@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.crypto.digest import sha3_256
 from restore.ledger.hashes import APTOS
 from restore.proof.accumulator import Accumulator
+from tests.kernel.examples import tried
 
 _native = pytest.importorskip("restore.kernel._native")
 
 SEED = APTOS.transaction_accumulator
-properties = settings(deadline=None, max_examples=100)
+properties = tried(100)
 
 
 def hashes(count: int, start: int = 0) -> list[bytes]:

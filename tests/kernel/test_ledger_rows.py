@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.errors import FormatError
@@ -28,12 +28,12 @@ from restore.target.schema import (
 )
 from restore.wire.bcs import encode_bytes, encode_uleb
 from restore.wire.records import FramedRecords
+from tests.kernel.examples import tried
 from tests.kernel.honest import framed, record, records
 from tests.ledger.test_transaction import EMPTY_EXECUTABLE, EXTRA, encrypted, user
 
 _native = pytest.importorskip("restore.kernel._native")
 
-slow = settings(deadline=None, suppress_health_check=list(HealthCheck))
 VERSION = 2**40
 CHECKPOINT = b"\x03" + bytes(32)
 TAG = b"\x07" + bytes(32) + b"\x01m\x01n\x00"
@@ -80,7 +80,7 @@ def both_forms(
 
 @pytest.mark.parametrize("chunk_format", ["V0", "V1"])
 @given(data=st.data())
-@settings(slow, max_examples=60)
+@tried(60)
 def test_transactions_of_all_kinds_have_the_same_rows(chunk_format: ChunkFormat, data: st.DataObject) -> None:
     parts = data.draw(st.lists(records(chunk_format), min_size=1, max_size=4))
     first = data.draw(st.integers(0, len(parts)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.errors import RestoreError
@@ -19,12 +19,12 @@ from restore.proof.batch import (
 )
 from restore.wire.bcs import encode_bytes, encode_uleb
 from restore.wire.records import FramedRecords, frame
+from tests.kernel.examples import tried
 from tests.kernel.honest import framed, record, records
 from tests.ledger.real import vectors
 
 pytest.importorskip("restore.kernel._native")
 
-slow = settings(deadline=None, suppress_health_check=list(HealthCheck))
 CHECKPOINT = b"\x03" + bytes(32)
 EVENT = b"\x01\x02" + encode_bytes(b"data")
 
@@ -61,7 +61,7 @@ def same(chunk: FramedRecords, chunk_format: ChunkFormat) -> bool:
 
 @pytest.mark.parametrize("chunk_format", ["V0", "V1"])
 @given(data=st.data())
-@settings(slow, max_examples=60)
+@tried(60)
 def test_honest_transactions_of_all_kinds_have_the_same_hashes(
     chunk_format: ChunkFormat, data: st.DataObject
 ) -> None:
@@ -72,7 +72,7 @@ def test_honest_transactions_of_all_kinds_have_the_same_hashes(
 
 @pytest.mark.parametrize("chunk_format", ["V0", "V1"])
 @given(data=st.data())
-@settings(slow, max_examples=100)
+@tried(100)
 def test_damaged_transactions_are_refused_by_both(chunk_format: ChunkFormat, data: st.DataObject) -> None:
     chunk = framed(data.draw(st.lists(records(chunk_format), min_size=1, max_size=3)))
     damaged = bytearray(chunk.data)
@@ -85,7 +85,7 @@ def test_damaged_transactions_are_refused_by_both(chunk_format: ChunkFormat, dat
 
 
 @given(st.binary(max_size=200), st.integers(0, 3), st.sampled_from(["V0", "V1"]))
-@settings(slow, max_examples=200)
+@tried(200)
 def test_random_bytes_are_refused_by_both(data: bytes, count: int, chunk_format: ChunkFormat) -> None:
     chunk = FramedRecords(data, count)
     assert in_columns(chunk, chunk_format) is None or (count == 0 and not data)

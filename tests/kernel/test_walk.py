@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from restore.errors import FormatError
@@ -13,12 +13,12 @@ from restore.wire.bcs import encode_bytes, encode_uleb
 from restore.wire.layouts import MAX_DEPTH, RULES, skipper
 from restore.wire.program import OPERATIONS_OF_RULES, program
 from restore.wire.table import layouts
+from tests.kernel.examples import tried
 from tests.wire.values import encoded
 
 _native = pytest.importorskip("restore.kernel._native")
 
 NAMES = sorted(layouts())
-slow = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def walked(name: str, data: bytes, offset: int = 0, end: int | None = None) -> int | None:
@@ -36,7 +36,7 @@ def skipped(name: str, data: bytes, offset: int = 0, end: int | None = None) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(slow, max_examples=8)
+@tried(8)
 def test_a_value_of_every_type_ends_where_it_ends(name: str, data: st.DataObject) -> None:
     value = data.draw(encoded(name))
     assert walked(name, b"before" + value + b"after", 6) == 6 + len(value)
@@ -47,7 +47,7 @@ def test_a_value_of_every_type_ends_where_it_ends(name: str, data: st.DataObject
 
 
 @given(data=st.data())
-@settings(slow, max_examples=300)
+@tried(300)
 def test_damaged_values_are_refused_where_the_closures_refuse_them(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([*NAMES, "TransactionRecordV0", "TransactionRecordV1"]))
     value = bytearray(data.draw(encoded(name)))
@@ -58,13 +58,13 @@ def test_damaged_values_are_refused_where_the_closures_refuse_them(data: st.Data
 
 
 @given(st.sampled_from(NAMES), st.binary(max_size=300))
-@settings(slow, max_examples=300)
+@tried(300)
 def test_random_bytes_are_refused_where_the_closures_refuse_them(name: str, data: bytes) -> None:
     assert walked(name, data) == skipped(name, data)
 
 
 @given(st.binary(max_size=12) | st.text(max_size=12).map(str.encode), st.binary(max_size=2))
-@settings(slow, max_examples=500)
+@tried(500)
 def test_text_is_what_python_decodes(text: bytes, tail: bytes) -> None:
     data = bytes(32) + encode_bytes(text + tail)
     assert walked("ModuleId", data) == skipped("ModuleId", data)

@@ -110,7 +110,7 @@ def _main(
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    store.TABLE_ROWS = FEW_ROWS
+    store.TABLE_ROWS = store.OVERLAPPING_TABLE_ROWS = FEW_ROWS
     request = request_of(
         Path(root),
         Waypoint.parse(waypoint),

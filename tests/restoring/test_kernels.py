@@ -80,6 +80,7 @@ def without_time(result: Result) -> Result:
 def through_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks go through table files, as large ones do."""
     monkeypatch.setattr(store, "TABLE_ROWS", FEW_ROWS)
+    monkeypatch.setattr(store, "OVERLAPPING_TABLE_ROWS", FEW_ROWS)
 
 
 @pytest.mark.usefixtures("through_files")
@@ -131,6 +132,9 @@ def test_verify_finds_the_same(sample: SampleBackup) -> None:
         ("T > V", "snapshot nodes"),
         ("K < V < T", "snapshot values"),
         ("K < V < T", "snapshot nodes"),
+        ("T > V", "write sets"),
+        ("T > V", "transaction accumulator"),
+        ("K < V < T", "events"),
     ],
 )
 @needs_native
@@ -161,8 +165,12 @@ DAMAGE: tuple[Callable[[Damaged], object], ...] = (
     damages.announce_4_gib,
     damages.lie_about_the_first_key,
     damages.lie_about_the_last_key,
+    damages.flip_a_transaction,
+    damages.flip_a_write_set,
+    damages.flip_a_range_proof,
+    damages.drop_a_transaction,
 )
-"""What is wrong with the items of a snapshot."""
+"""What is wrong with the items of a snapshot, or with transactions."""
 
 
 @needs_native
