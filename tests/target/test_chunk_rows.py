@@ -17,10 +17,10 @@ from restore.ledger.state import StateItem, hash_keys
 from restore.proof.columns import Nodes, prepare_tree
 from restore.proof.items import StateItems, read_items
 from restore.target import chunk_rows, steps, store
-from restore.target.chunk_rows import ColumnRows, RowGroup, node_groups, value_groups
+from restore.target.chunk_rows import ColumnRows, node_groups, value_groups
 from restore.target.mark import SIDE_FOLDER
 from restore.target.schema import STATE_VALUES, TREE_NODES, KeyValue, Table, shard_of, state_value_key
-from restore.target.staged import StagedTable, merged
+from restore.target.staged import RowGroup, StagedTable, merged
 from restore.target.store import TABLE_ROWS, TABLES_FOLDER, RocksStore
 from tests.kernel.chunks import framed_items, made_items
 from tests.kernels import NATIVE, needs_native, using
@@ -45,7 +45,7 @@ def chunk(items: Iterable[StateItem]) -> tuple[StateItems, Nodes]:
 
 
 def pairs_of(group: RowGroup) -> list[KeyValue]:
-    return group.pairs() if isinstance(group, ColumnRows) else group
+    return group if isinstance(group, list) else group.pairs()
 
 
 def groups_of(items: StateItems, nodes: Nodes) -> list[tuple[Table, list[RowGroup]]]:
