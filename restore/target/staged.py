@@ -10,9 +10,6 @@ from typing import Protocol, TypeAlias
 from restore.target.schema import KeyValue, Table
 from restore.target.steps import ROW_BYTES
 
-ROW_MEMORY_BYTES = 256
-"""A row in memory, as two small objects of bytes and their pair."""
-
 
 class EncodedRows(Protocol):
     """Sorted rows of one table that the kernel encodes when they are asked for."""
@@ -49,6 +46,11 @@ class StagedTable:
     rows: list[KeyValue]
     files: tuple[Path, ...]
 
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the rows that are not in files, roughly."""
+        return sum(len(key) + len(value) + ROW_BYTES for key, value in self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class StagedChunk:
@@ -60,8 +62,7 @@ class StagedChunk:
     @property
     def memory_bytes(self) -> int:
         """Memory of the rows that are not in files, roughly."""
-        tables = (*self.values, *self.nodes)
-        return sum(len(value) + ROW_BYTES for staged in tables for _, value in staged.rows)
+        return sum(staged.memory_bytes for staged in (*self.values, *self.nodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,8 @@ class StagedTransactions:
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes in memory."""
-        rows = sum(len(staged.rows) for staged in self.tables)
-        return ROW_MEMORY_BYTES * rows + sum(map(len, self.write_sets or ()))
+        """Memory of the write sets, and of the rows that are not in files, roughly."""
+        return sum(staged.memory_bytes for staged in self.tables) + sum(map(len, self.write_sets or ()))
 
 
 def merged(tables: Iterable[StagedTable], others: Iterable[StagedTable]) -> list[StagedTable]:

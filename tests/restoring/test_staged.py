@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from restore import snapshot
+from restore import snapshot, transactions
 from restore.errors import DataError, InterruptedRunError, RestoreError
 from restore.ledger.hashes import APTOS
 from restore.ledger.state import hash_keys, split_state_record
 from restore.proof.edge import TreeLeaf
 from restore.proof.snapshot import SnapshotProver
 from restore.report.events import Durable, Event, Report, silent
+from restore.run import Run
 from restore.sample.spec import SampleBackup
 from restore.target import store
 from restore.target.mark import SIDE_FOLDER
@@ -213,6 +214,36 @@ def test_what_waits_for_its_turn_in_memory_is_paid_for(
     assert len(waiting) > 5
     if keeps_data and table_rows > FEW_ROWS:
         assert sum(waiting) > sample.snapshots[-1].usage.bytes
+
+
+@pytest.mark.parametrize("table_rows", [FEW_ROWS, 10**6])
+@pytest.mark.parametrize("mode", ["saved", "replayed", "dry"])
+def test_transactions_that_wait_for_their_turn_are_paid_for(
+    kernel: str,
+    sample: SampleBackup,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table_rows: int,
+    mode: str,
+) -> None:
+    monkeypatch.setattr(store, "TABLE_ROWS", table_rows)
+    monkeypatch.setattr(store, "OVERLAPPING_TABLE_ROWS", table_rows)
+    append, waiting, replayed = transactions._append, [], []
+
+    async def seen(run: Run, chunk: Any, position: transactions.TransactionPosition) -> object:
+        tables = [table for step in chunk.staged for table in step.tables]
+        rows = sum(len(key) + len(value) for table in tables for key, value in table.rows)
+        write_sets = sum(len(each) for step in chunk.staged for each in step.write_sets or ())
+        waiting.append(rows + write_sets + len(chunk.leaves))
+        assert waiting[-1] <= chunk.hold.memory.held
+        replayed.append(write_sets > 0)
+        return await append(run, chunk, position)
+
+    monkeypatch.setattr(transactions, "_append", seen)
+    version = sample.snapshots[-1].version if mode == "saved" else None
+    restore_sample(sample, None if mode == "dry" else target, target_version=version)
+    assert waiting
+    assert any(replayed) == (mode == "replayed")
 
 
 def test_an_instance_that_takes_no_files_leaves_none(

@@ -34,5 +34,5 @@ def test_proofs_of_any_moment_verify(history: History, count: int, data: st.Data
     first = data.draw(st.integers(0, count - 1))
     last = data.draw(st.integers(first, count - 1))
     root = root_of(SEED, LEAVES[:count])
-    history.range_proof(first, last, count).verify(SEED, LEAVES[first : last + 1], first, root=root)
+    history.range_proof(first, last, count).verify(SEED, b"".join(LEAVES[first : last + 1]), first, root=root)
     AccumulatorProof(history.siblings(first, count)).verify(SEED, LEAVES[first], first, root=root)
