@@ -46,8 +46,8 @@ def staged_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
     files: list[Path] = []
     stage = RocksStore.stage
 
-    def seen(self: RocksStore, *arguments: object) -> StagedTable:
-        staged = stage(self, *arguments)  # type: ignore[arg-type]
+    def seen(self: RocksStore, *arguments: object, overlapping: bool = False) -> StagedTable:
+        staged = stage(self, *arguments, overlapping=overlapping)  # type: ignore[arg-type]
         files.extend(staged.files)
         return staged
 
@@ -167,7 +167,7 @@ def test_a_chunk_that_cannot_be_read_leaves_no_table_file_and_nothing_unproven(
     assert_nothing_unproven(target, whole)
 
 
-@pytest.mark.parametrize("step", ["snapshot values", "snapshot nodes", "mark"])
+@pytest.mark.parametrize("step", ["snapshot values", "snapshot nodes", "mark", "events"])
 def test_an_interrupt_leaves_no_table_file_and_nothing_unproven(
     kernel: str,
     sample: SampleBackup,
