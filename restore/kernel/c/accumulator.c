@@ -1,17 +1,11 @@
 /* Append-only binary Merkle trees, level by level, so that a level is one batch of hashes.
  * Source: spec/ledger-hashing.md section 6.5, positions spec/aptosdb-schema.md section 2.2. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
 #include "accumulator.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "module.h"
 #include "sha3.h"
-
-#define LEVELS 63 /* versions are below 2^63 */
 
 static const uint8_t PLACEHOLDER[SHA3_BYTES] = "ACCUMULATOR_PLACEHOLDER_HASH";
 
@@ -123,8 +117,8 @@ static size_t complete_before(uint64_t position, size_t leaves) {
 }
 
 /* Puts the complete nodes of one level of all trees where their positions say. */
-static void place(const struct forest *forest, const struct level *level, unsigned height, uint64_t *positions,
-                  uint8_t *nodes) {
+static void place(const struct forest *forest, const struct level *level, unsigned height,
+                  uint64_t *positions, uint8_t *nodes) {
     const uint8_t *node = level->nodes;
     size_t first = 0; /* of a tree, among all nodes */
     for (size_t tree = 0; tree < forest->trees; tree++) {
@@ -154,14 +148,6 @@ bool forest_nodes(const struct forest *forest, uint64_t *positions, uint8_t *nod
 
 /* ---- one tree that grows */
 
-struct growth {
-    const uint8_t *seed;
-    uint64_t count;       /* leaves before */
-    const uint8_t *roots; /* frozen roots of those, from the largest to the smallest */
-    const uint8_t *leaves;
-    size_t added;
-};
-
 /* The frozen root of that level, which `count` has a bit for. */
 static const uint8_t *frozen_root(const struct growth *growth, unsigned level) {
     uint64_t larger = growth->count >> level >> 1;
@@ -170,8 +156,7 @@ static const uint8_t *frozen_root(const struct growth *growth, unsigned level) {
     return growth->roots + before * SHA3_BYTES;
 }
 
-/* Writes every node that the new leaves complete, in the order in which they complete. */
-static bool grow(const struct growth *growth, uint8_t *completed) {
+bool grow(const struct growth *growth, uint8_t *completed) {
     uint64_t first = growth->count, start = complete_nodes(first);
     size_t count = growth->added;
     uint8_t *nodes = allocate(count, SHA3_BYTES), *above = allocate(count, SHA3_BYTES);
@@ -185,7 +170,8 @@ static bool grow(const struct growth *growth, uint8_t *completed) {
         }
         size_t odd = first & 1, pairs = (count + odd) / 2;
         for (size_t i = 0; i < pairs; i++) {
-            const uint8_t *left = i == 0 && odd ? frozen_root(growth, level) : nodes + (2 * i - odd) * SHA3_BYTES;
+            const uint8_t *left =
+                i == 0 && odd ? frozen_root(growth, level) : nodes + (2 * i - odd) * SHA3_BYTES;
             const uint8_t *right = nodes + (2 * i + 1 - odd) * SHA3_BYTES;
             inputs[i] = (struct sha3_input){left, SHA3_BYTES, right, SHA3_BYTES};
         }
@@ -201,75 +187,3 @@ static bool grow(const struct growth *growth, uint8_t *completed) {
     free(inputs);
     return fine;
 }
-
-/* ---- offered to Python */
-
-/* accumulate(seed, count, roots, leaves) -> the nodes that `leaves` complete, in the order in which they complete */
-static PyObject *accumulate(PyObject *module, PyObject *args) {
-    (void)module;
-    Py_buffer seed, roots, leaves;
-    Py_ssize_t count;
-    if (!PyArg_ParseTuple(args, "y*ny*y*", &seed, &count, &roots, &leaves)) return NULL;
-    struct growth growth = {seed.buf, (uint64_t)count, roots.buf, leaves.buf, (size_t)leaves.len / SHA3_BYTES};
-    PyObject *completed = NULL;
-    uint64_t before = count < 0 ? 0 : complete_nodes(growth.count);
-    if (seed.len != SEED_BYTES || leaves.len % SHA3_BYTES || count < 0 || (uint64_t)count >> (LEVELS - 2)
-        || (uint64_t)roots.len != (2 * growth.count - before) * SHA3_BYTES) {
-        PyErr_SetString(PyExc_ValueError, "the tree, its roots and the leaves do not fit each other");
-    } else {
-        uint64_t added = complete_nodes(growth.count + growth.added) - before;
-        completed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(added * SHA3_BYTES));
-    }
-    if (completed) {
-        uint8_t *nodes = (uint8_t *)PyBytes_AsString(completed);
-        bool fine;
-        Py_BEGIN_ALLOW_THREADS
-        fine = grow(&growth, nodes);
-        Py_END_ALLOW_THREADS
-        if (!fine) {
-            Py_CLEAR(completed);
-            PyErr_NoMemory();
-        }
-    }
-    PyBuffer_Release(&seed);
-    PyBuffer_Release(&roots);
-    PyBuffer_Release(&leaves);
-    return completed;
-}
-
-/* parents(seed, nodes) -> the parents of an even number of neighbours */
-static PyObject *parents(PyObject *module, PyObject *args) {
-    (void)module;
-    Py_buffer seed, nodes;
-    if (!PyArg_ParseTuple(args, "y*y*", &seed, &nodes)) return NULL;
-    PyObject *made = NULL;
-    size_t count = (size_t)nodes.len / (2 * SHA3_BYTES);
-    struct sha3_input *inputs = allocate(count, sizeof *inputs);
-    if (seed.len != SEED_BYTES || nodes.len % (2 * SHA3_BYTES)) {
-        PyErr_SetString(PyExc_ValueError, "nodes are no pairs of hashes");
-    } else if (!inputs) {
-        PyErr_NoMemory();
-    } else {
-        made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * SHA3_BYTES));
-    }
-    if (made) {
-        uint8_t *out = (uint8_t *)PyBytes_AsString(made);
-        const uint8_t *pairs = nodes.buf;
-        Py_BEGIN_ALLOW_THREADS
-        for (size_t i = 0; i < count; i++) {
-            inputs[i] = (struct sha3_input){pairs + 2 * i * SHA3_BYTES, 2 * SHA3_BYTES, NULL, 0};
-        }
-        sha3_256_batch(seed.buf, inputs, count, out, SHA3_BYTES);
-        Py_END_ALLOW_THREADS
-    }
-    free(inputs);
-    PyBuffer_Release(&seed);
-    PyBuffer_Release(&nodes);
-    return made;
-}
-
-PyMethodDef accumulator_methods[] = {
-    {"accumulate", accumulate, METH_VARARGS, NULL},
-    {"parents", parents, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};

@@ -49,20 +49,23 @@ struct ledger_row {
     uint8_t encoded[LEDGER_VALUE_BYTES];
 };
 
-static inline const uint8_t *ledger_value(const struct ledger_row *row) { return row->value ? row->value : row->encoded; }
+static inline const uint8_t *ledger_value(const struct ledger_row *row) {
+    return row->value ? row->value : row->encoded;
+}
 
 /* Takes a row: 0, or what the system says, which ends the walk. */
 typedef int take_row(void *context, const struct ledger_row *row);
 
 #define LEDGER_REFUSED (-1)
 
-/* Gives all rows of one record for one table to `take`, in the order in which they come about: 0, what `take` says, or
- * LEDGER_REFUSED where an event is malformed. Not for EVENT_ACCUMULATOR. */
-int record_rows(const struct ledger *ledger, enum ledger_table table, uint64_t version, const struct record *record,
-                take_row *take, void *context);
+/* Gives all rows of one record for one table to `take`, in the order in which they come about: 0, what `take`
+ * says, or LEDGER_REFUSED where an event is malformed. Not for EVENT_ACCUMULATOR. */
+int record_rows(const struct ledger *ledger, enum ledger_table table, uint64_t version,
+                const struct record *record, take_row *take, void *context);
 
-/* Gives all rows of the records from `first` to `end` to `take`, in ascending order, of each key the last one. */
-int ledger_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end, take_row *take,
-                void *context);
+/* Gives all rows of the records from `first` to `end` to `take`, in ascending order, of each key the last
+ * one. */
+int ledger_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end,
+                take_row *take, void *context);
 
 #endif

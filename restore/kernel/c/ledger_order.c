@@ -49,7 +49,8 @@ static int give_grove(const struct grove *grove, take_row *take, void *context) 
     for (size_t tree = 0; tree < grove->trees; tree++) {
         size_t end = node + (size_t)complete_nodes(grove->leaf_counts[tree]);
         for (; node < end && !failed; node++) {
-            struct ledger_row row = {.key_size = 16, .value = grove->hashes + node * HASH_BYTES, .value_size = HASH_BYTES};
+            struct ledger_row row = {
+                .key_size = 16, .value = grove->hashes + node * HASH_BYTES, .value_size = HASH_BYTES};
             write_u64_be(row.key, grove->first_version + tree);
             write_u64_be(row.key + 8, grove->positions[node]);
             failed = take(context, &row);
@@ -58,8 +59,8 @@ static int give_grove(const struct grove *grove, take_row *take, void *context) 
     return failed;
 }
 
-static int grow_grove(const struct ledger *ledger, size_t first, size_t end, struct grove *grove, take_row *take,
-                      void *context) {
+static int grow_grove(const struct ledger *ledger, size_t first, size_t end, struct grove *grove,
+                      take_row *take, void *context) {
     int failed = take_grove(ledger, first, end, grove);
     if (failed || grove->nodes == 0) return failed;
     struct forest forest = {ledger->node_seed, grove->trees, grove->leaf_counts, grove->leaves};
@@ -74,7 +75,8 @@ static int grow_grove(const struct ledger *ledger, size_t first, size_t end, str
     return failed;
 }
 
-static int accumulator_rows(const struct ledger *ledger, size_t first, size_t end, take_row *take, void *context) {
+static int accumulator_rows(const struct ledger *ledger, size_t first, size_t end, take_row *take,
+                            void *context) {
     struct grove *grove = calloc(1, sizeof *grove);
     int failed = grove ? 0 : ENOMEM;
     for (; first < end && !failed; first += GROVE_RECORDS) {
@@ -87,8 +89,8 @@ static int accumulator_rows(const struct ledger *ledger, size_t first, size_t en
 
 /* ---- tables whose keys ascend with the version */
 
-static int plain_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end, take_row *take,
-                      void *context) {
+static int plain_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end,
+                      take_row *take, void *context) {
     int failed = 0;
     for (size_t i = first; i < end && !failed; i++) {
         struct record record;
@@ -137,7 +139,8 @@ static int collect(void *context, const struct ledger_row *row) {
 
 /* All keys of a table have the same size. */
 static int compare(const void *one, const void *other) {
-    const struct collected *left = *(struct collected *const *)one, *right = *(struct collected *const *)other;
+    const struct collected *left = *(struct collected *const *)one,
+                           *right = *(struct collected *const *)other;
     int order = memcmp(left->key, right->key, left->key_size);
     if (order) return order;
     return left->order < right->order ? -1 : left->order > right->order;
@@ -153,7 +156,8 @@ static int give_sorted(const struct collection *collection, take_row *take, void
     for (size_t i = 0; i < count && !failed; i++) {
         const struct collected *from = sorted[i];
         if (i + 1 < count && memcmp(from->key, sorted[i + 1]->key, from->key_size) == 0) continue;
-        struct ledger_row row = {.key_size = from->key_size, .value = from->value, .value_size = from->value_size};
+        struct ledger_row row = {
+            .key_size = from->key_size, .value = from->value, .value_size = from->value_size};
         memcpy(row.key, from->key, from->key_size);
         failed = take(context, &row);
     }
@@ -161,8 +165,8 @@ static int give_sorted(const struct collection *collection, take_row *take, void
     return failed;
 }
 
-static int sorted_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end, take_row *take,
-                       void *context) {
+static int sorted_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end,
+                       take_row *take, void *context) {
     struct collection collection = {NULL, 0, 0};
     int failed = plain_rows(ledger, table, first, end, collect, &collection);
     if (!failed && collection.count > 0) failed = give_sorted(&collection, take, context);
@@ -170,8 +174,8 @@ static int sorted_rows(const struct ledger *ledger, enum ledger_table table, siz
     return failed;
 }
 
-int ledger_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end, take_row *take,
-                void *context) {
+int ledger_rows(const struct ledger *ledger, enum ledger_table table, size_t first, size_t end,
+                take_row *take, void *context) {
     if (table == EVENT_ACCUMULATOR) return accumulator_rows(ledger, first, end, take, context);
     if (table < TRANSACTION_BY_HASH) return plain_rows(ledger, table, first, end, take, context);
     return sorted_rows(ledger, table, first, end, take, context);

@@ -1,5 +1,6 @@
 /* Encodes the rows of the ledger tables. Same rows as `transaction_rows` in target/rows.py.
- * Source: spec/aptosdb-schema.md sections 2.1 and 2.2; blocks and senders spec/ledger-hashing.md sections 6.1, 6.2. */
+ * Source: spec/aptosdb-schema.md sections 2.1 and 2.2; blocks and senders spec/ledger-hashing.md
+ * sections 6.1, 6.2. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -68,12 +69,14 @@ static int part_row(uint64_t version, struct part part, take_row *take, void *co
 }
 
 static struct part auxiliary_info(const struct ledger *ledger, const struct record *record) {
-    if (record->auxiliary_info == record->info) return (struct part){NO_AUXILIARY_INFO, sizeof NO_AUXILIARY_INFO};
+    if (record->auxiliary_info == record->info) {
+        return (struct part){NO_AUXILIARY_INFO, sizeof NO_AUXILIARY_INFO};
+    }
     return part_between(&ledger->chunk, record->auxiliary_info, record->info);
 }
 
-static int by_hash_row(const struct ledger *ledger, uint64_t version, const struct record *record, take_row *take,
-                       void *context) {
+static int by_hash_row(const struct ledger *ledger, uint64_t version, const struct record *record,
+                       take_row *take, void *context) {
     struct ledger_row row = empty_row();
     key_bytes(&row, ledger->chunk.data + record->hashes + TRANSACTION_HASH, HASH_BYTES);
     value_number(&row, version);
@@ -120,8 +123,8 @@ static bool read_sender(const struct ledger *ledger, const struct record *record
         && read_nonce(&reader, sender);
 }
 
-static int by_account_row(const struct ledger *ledger, uint64_t version, const struct record *record, take_row *take,
-                          void *context) {
+static int by_account_row(const struct ledger *ledger, uint64_t version, const struct record *record,
+                          take_row *take, void *context) {
     struct sender sender;
     if (!read_sender(ledger, record, &sender) || sender.has_nonce) return 0;
     struct ledger_row row = empty_row();
@@ -131,8 +134,8 @@ static int by_account_row(const struct ledger *ledger, uint64_t version, const s
     return take(context, &row);
 }
 
-static int summary_row(const struct ledger *ledger, uint64_t version, const struct record *record, take_row *take,
-                       void *context) {
+static int summary_row(const struct ledger *ledger, uint64_t version, const struct record *record,
+                       take_row *take, void *context) {
     enum { SUMMARY_V1 = 0, NONCE = 0, SEQUENCE_NUMBER = 1 };
     struct sender sender;
     if (!read_sender(ledger, record, &sender)) return 0;
@@ -174,7 +177,8 @@ static int by_key_row(uint64_t version, uint64_t index, struct part event, take_
     return take(context, &row);
 }
 
-static int by_version_row(uint64_t version, uint64_t index, struct part event, take_row *take, void *context) {
+static int by_version_row(uint64_t version, uint64_t index, struct part event, take_row *take,
+                          void *context) {
     if (!has_handle(event)) return 0;
     struct ledger_row row = empty_row();
     key_bytes(&row, event.data + 1, EVENT_KEY_BYTES);
@@ -209,17 +213,19 @@ static bool read_block(const struct ledger *ledger, struct part event, struct bl
     block->epoch = read_u64_le(start + HASH_BYTES);
     block->round = read_u64_le(start + HASH_BYTES + 8);
     block->height = read_u64_le(start + HASH_BYTES + 16);
-    if (!read_count(&reader, &size) || !walk_bytes(&reader, size)) return false; /* votes for the block before */
+    /* Votes for the block before. */
+    if (!read_count(&reader, &size) || !walk_bytes(&reader, size)) return false;
     block->proposer = event.data + reader.offset;
     if (!walk_bytes(&reader, ADDRESS_BYTES)) return false;
-    if (!read_count(&reader, &size) || !walk_bytes(&reader, 8 * (uint64_t)size)) return false; /* who failed */
+    /* Proposers that failed. */
+    if (!read_count(&reader, &size) || !walk_bytes(&reader, 8 * (uint64_t)size)) return false;
     if (!walk_bytes(&reader, 8)) return false;
     block->timestamp = read_u64_le(event.data + reader.offset - 8);
     return reader.offset == reader.end;
 }
 
-static int block_row(const struct ledger *ledger, enum ledger_table table, uint64_t version, struct part event,
-                     take_row *take, void *context) {
+static int block_row(const struct ledger *ledger, enum ledger_table table, uint64_t version,
+                     struct part event, take_row *take, void *context) {
     enum { BLOCK_INFO_V0 = 0 };
     struct block block;
     if (!announces_block(event)) return 0;
@@ -258,14 +264,17 @@ static int event_rows(const struct ledger *ledger, enum ledger_table table, uint
     return failed;
 }
 
-int record_rows(const struct ledger *ledger, enum ledger_table table, uint64_t version, const struct record *record,
-                take_row *take, void *context) {
+int record_rows(const struct ledger *ledger, enum ledger_table table, uint64_t version,
+                const struct record *record, take_row *take, void *context) {
     const struct chunk *chunk = &ledger->chunk;
     switch (table) {
-    case WRITE_SET: return part_row(version, part_between(chunk, record->write_set, record->end), take, context);
-    case TRANSACTION_INFO: return part_row(version, part_between(chunk, record->info, record->events), take, context);
+    case WRITE_SET:
+        return part_row(version, part_between(chunk, record->write_set, record->end), take, context);
+    case TRANSACTION_INFO:
+        return part_row(version, part_between(chunk, record->info, record->events), take, context);
     case TRANSACTION:
-        return part_row(version, part_between(chunk, record->transaction, record->auxiliary_info), take, context);
+        return part_row(version, part_between(chunk, record->transaction, record->auxiliary_info), take,
+                        context);
     case AUXILIARY_INFO: return part_row(version, auxiliary_info(ledger, record), take, context);
     case TRANSACTION_BY_HASH: return by_hash_row(ledger, version, record, take, context);
     case TRANSACTION_BY_ACCOUNT: return by_account_row(ledger, version, record, take, context);

@@ -22,7 +22,8 @@ struct events {
 static bool push(struct events *events, uint64_t offset) {
     if (events->count == events->room) {
         size_t room = events->room ? 2 * events->room : FIRST_ROOM;
-        uint64_t *larger = room > SIZE_MAX / sizeof *larger ? NULL : realloc(events->offsets, room * sizeof *larger);
+        uint64_t *larger =
+            room > SIZE_MAX / sizeof *larger ? NULL : realloc(events->offsets, room * sizeof *larger);
         if (!larger) return false;
         events->offsets = larger;
         events->room = room;
@@ -36,7 +37,9 @@ static bool walk_info(const struct program *program, struct reader *reader, stru
     struct reader inside = *reader;
     record->info = reader->offset;
     if (!walk_root(program, ROOT_TRANSACTION_INFO, reader)) return false;
-    if (!walk_bytes(&inside, STATUS_OFFSET) || !walk_root(program, ROOT_EXECUTION_STATUS, &inside)) return false;
+    if (!walk_bytes(&inside, STATUS_OFFSET) || !walk_root(program, ROOT_EXECUTION_STATUS, &inside)) {
+        return false;
+    }
     record->hashes = inside.offset;
     return true;
 }
@@ -126,6 +129,8 @@ struct part event_at(const struct chunk *chunk, const struct record *record, siz
     uint64_t start = event_offset(chunk, record->first_event + index);
     uint64_t end = record->write_set;
     if (index + 1 < record->event_count) end = event_offset(chunk, record->first_event + index + 1);
-    if (start < record->events || end > record->write_set || start > end) return (struct part){chunk->data, 0};
+    if (start < record->events || end > record->write_set || start > end) {
+        return (struct part){chunk->data, 0};
+    }
     return part_between(chunk, start, end);
 }

@@ -1,7 +1,7 @@
 /* Where the parts of the transactions of a chunk file lie.
  *
- * Columns: one `struct record` for each transaction, and the offset of each event, one after the other. They go to
- * Python as bytes and come back with the same chunk, so that no record ever becomes an object.
+ * Columns: one `struct record` for each transaction, and the offset of each event, one after the other. They
+ * go to Python as bytes and come back with the same chunk, so that no record ever becomes an object.
  */
 #ifndef RESTORE_RECORDS_H
 #define RESTORE_RECORDS_H
@@ -58,8 +58,8 @@ struct part part_between(const struct chunk *chunk, uint64_t start, uint64_t end
 
 /* Finds the parts of all records of a file.
  *
- * `records` has room for `count` of them; the file must have so many. `*events` is allocated (free it in any case).
- * `has_auxiliary` says whether the format is V1. */
+ * `records` has room for `count` of them; the file must have so many. `*events` is allocated (free it in any
+ * case). `has_auxiliary` says whether the format is V1. */
 enum outcome find_records(const struct program *program, bool has_auxiliary, const uint8_t *data, size_t size,
                           struct record *records, size_t count, uint64_t **events, size_t *event_count);
 

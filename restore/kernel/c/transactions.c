@@ -1,36 +1,22 @@
-/* Whether the parts of all transactions of a chunk are those that their infos commit to, and the hashes of the infos.
+/* Whether the parts of all transactions of a chunk are those that their infos commit to, and the hashes of
+ * the infos.
  *
  * The work goes in slices of records, so that memory stays small and every batch of hashes is large.
  * Same checks as proof/transactions.py. Source: spec/ledger-hashing.md sections 6.1 to 6.4 and 6.8. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "transactions.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "accumulator.h"
-#include "module.h"
-#include "records.h"
 #include "sha3.h"
-#include "walk.h"
 
 #define SLICE_RECORDS 1024
-
-/* The seeds of the hashes, one after the other as they come from Python. */
-enum seed { SEED_TRANSACTION, SEED_WRITE_SET, SEED_EVENT, SEED_EVENT_NODE, SEED_AUXILIARY_INFO, SEED_INFO, SEEDS };
 
 /* A user transaction: variant, sender, sequence number, then the payload. */
 enum { USER_TRANSACTION = 0, PAYLOAD_OFFSET = 1 + 32 + 8, ENCRYPTED_PAYLOAD = 5, AS_SENT = 0 };
 
 #define HASHED_AUXILIARY_INFO 1 /* the one variant that has a hash in the info */
-
-struct check {
-    const struct program *program;
-    const uint8_t *seeds;
-    struct chunk chunk;
-    uint8_t *leaves;
-    uint8_t *event_hashes;
-};
 
 /* Records of a slice and room for what is hashed. */
 struct slice {
@@ -43,19 +29,26 @@ struct slice {
     uint8_t *rewritten; /* beginnings of transactions that are not hashed verbatim */
 };
 
-static const uint8_t *seed(const struct check *check, enum seed which) { return check->seeds + which * SEED_BYTES; }
+static const uint8_t *seed(const struct check *check, enum transaction_seed which) {
+    return check->seeds + which * SEED_BYTES;
+}
 
-static struct sha3_input whole(struct part part) { return (struct sha3_input){part.data, part.size, NULL, 0}; }
+static struct sha3_input whole(struct part part) {
+    return (struct sha3_input){part.data, part.size, NULL, 0};
+}
 
 /* ---- transactions */
 
-/* Where an encrypted payload that became something else ends, as it was sent and as it is; false for all others. */
+/* Where an encrypted payload that became something else ends, as it was sent and as it is; false for all
+ * others. */
 static bool find_encrypted(const struct check *check, const struct record *record, size_t *sent_end,
                            size_t *payload_end) {
     const uint8_t *transaction = check->chunk.data + record->transaction;
     size_t size = record->auxiliary_info - record->transaction;
     if (transaction[0] != USER_TRANSACTION || size < PAYLOAD_OFFSET + 2) return false;
-    if (transaction[PAYLOAD_OFFSET] != ENCRYPTED_PAYLOAD || transaction[PAYLOAD_OFFSET + 1] == AS_SENT) return false;
+    if (transaction[PAYLOAD_OFFSET] != ENCRYPTED_PAYLOAD || transaction[PAYLOAD_OFFSET + 1] == AS_SENT) {
+        return false;
+    }
     struct reader sent = {transaction, PAYLOAD_OFFSET + 2, size};
     struct reader payload = {transaction, PAYLOAD_OFFSET, size};
     if (!walk_root(check->program, ROOT_ENCRYPTED, &sent)) return false;
@@ -65,8 +58,8 @@ static bool find_encrypted(const struct check *check, const struct record *recor
     return true;
 }
 
-/* Fills `inputs` with what the hashes of the transactions cover: each verbatim, but for an encrypted payload, which
- * counts as it was sent, whatever became of its decryption. */
+/* Fills `inputs` with what the hashes of the transactions cover: each verbatim, but for an encrypted payload,
+ * which counts as it was sent, whatever became of its decryption. */
 static bool cover_transactions(const struct check *check, struct slice *slice) {
     size_t sent_end, payload_end, room = 0;
     for (size_t i = 0; i < slice->count; i++) {
@@ -102,7 +95,9 @@ static bool match(const struct check *check, const struct slice *slice, enum inf
 
 static enum outcome check_transactions(const struct check *check, struct slice *slice) {
     bool fine = cover_transactions(check, slice);
-    if (fine) sha3_256_batch(seed(check, SEED_TRANSACTION), slice->inputs, slice->count, slice->hashes, SHA3_BYTES);
+    if (fine) {
+        sha3_256_batch(seed(check, SEED_TRANSACTION), slice->inputs, slice->count, slice->hashes, SHA3_BYTES);
+    }
     free(slice->rewritten);
     slice->rewritten = NULL;
     if (!fine) return NO_MEMORY;
@@ -134,8 +129,8 @@ static enum outcome check_events(const struct check *check, struct slice *slice)
     return match(check, slice, EVENT_ROOT) ? FINE : REFUSED;
 }
 
-/* The hash of the auxiliary info in an info; NULL where there is none. It is one of the options behind the three
- * hashes: the second one in V0, the third one in V1. */
+/* The hash of the auxiliary info in an info; NULL where there is none. It is one of the options behind the
+ * three hashes: the second one in V0, the third one in V1. */
 static const uint8_t *committed_auxiliary(const struct check *check, const struct record *record) {
     const uint8_t *data = check->chunk.data;
     uint64_t offset = record->hashes + 3 * HASH_BYTES;
@@ -175,7 +170,8 @@ static void hash_infos(const struct check *check, struct slice *slice, size_t fi
         const struct record *record = &slice->records[i];
         slice->inputs[i] = whole(part_between(&check->chunk, record->info, record->events));
     }
-    sha3_256_batch(seed(check, SEED_INFO), slice->inputs, slice->count, check->leaves + first * SHA3_BYTES, SHA3_BYTES);
+    sha3_256_batch(seed(check, SEED_INFO), slice->inputs, slice->count, check->leaves + first * SHA3_BYTES,
+                   SHA3_BYTES);
 }
 
 /* ---- slices */
@@ -192,7 +188,8 @@ static enum outcome check_slice(const struct check *check, struct slice *slice, 
 /* Takes the records from `first` on, and room to hash them. */
 static enum outcome take_slice(const struct check *check, struct slice *slice, size_t first, size_t *room) {
     size_t events = 0;
-    for (slice->count = 0; slice->count < SLICE_RECORDS && first + slice->count < check->chunk.record_count;) {
+    for (slice->count = 0;
+         slice->count < SLICE_RECORDS && first + slice->count < check->chunk.record_count;) {
         struct record *record = &slice->records[slice->count];
         if (!record_at(&check->chunk, first + slice->count, record)) return REFUSED;
         events += (size_t)record->event_count;
@@ -201,13 +198,14 @@ static enum outcome take_slice(const struct check *check, struct slice *slice, s
     size_t needed = events > slice->count ? events : slice->count;
     if (needed > *room) {
         free(slice->inputs);
-        slice->inputs = needed > SIZE_MAX / sizeof *slice->inputs ? NULL : malloc(needed * sizeof *slice->inputs);
+        slice->inputs =
+            needed > SIZE_MAX / sizeof *slice->inputs ? NULL : malloc(needed * sizeof *slice->inputs);
         *room = slice->inputs ? needed : 0;
     }
     return slice->inputs ? FINE : NO_MEMORY;
 }
 
-static enum outcome check_chunk(const struct check *check) {
+enum outcome check_chunk(const struct check *check) {
     struct slice *slice = calloc(1, sizeof *slice);
     if (!slice) return NO_MEMORY;
     enum outcome outcome = FINE;
@@ -220,98 +218,3 @@ static enum outcome check_chunk(const struct check *check) {
     free(slice);
     return outcome;
 }
-
-/* ---- offered to Python */
-
-/* The columns of a chunk: the last two once the number of events is known. */
-struct results {
-    PyObject *records;
-    PyObject *leaves;
-    PyObject *events;
-    PyObject *event_hashes;
-};
-
-static PyObject *bytes_of(size_t count, size_t size) {
-    if (count > (size_t)PY_SSIZE_T_MAX / size) return PyErr_NoMemory();
-    return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * size));
-}
-
-/* Finds the parts, and makes room for everything about the events. */
-static enum outcome find_columns(struct check *check, bool has_auxiliary, struct results *results) {
-    uint64_t *events = NULL;
-    enum outcome outcome;
-    struct record *records = (struct record *)PyBytes_AsString(results->records);
-    Py_BEGIN_ALLOW_THREADS
-    outcome = find_records(check->program, has_auxiliary, check->chunk.data, check->chunk.size, records,
-                           check->chunk.record_count, &events, &check->chunk.event_count);
-    Py_END_ALLOW_THREADS
-    if (outcome == FINE) {
-        size_t count = check->chunk.event_count;
-        results->events = bytes_of(count, sizeof *events);
-        results->event_hashes = bytes_of(count, SHA3_BYTES);
-        if (!results->events || !results->event_hashes) outcome = NO_MEMORY;
-        if (outcome == FINE && count > 0) memcpy(PyBytes_AsString(results->events), events, count * sizeof *events);
-    }
-    free(events);
-    return outcome;
-}
-
-/* Fills the columns of a chunk of which everything but the events is known. */
-static enum outcome fill_columns(struct check *check, bool has_auxiliary, struct results *results) {
-    results->records = bytes_of(check->chunk.record_count, sizeof(struct record));
-    results->leaves = bytes_of(check->chunk.record_count, SHA3_BYTES);
-    if (!results->records || !results->leaves) return NO_MEMORY;
-    enum outcome outcome = find_columns(check, has_auxiliary, results);
-    if (outcome != FINE) return outcome;
-    check->chunk.records = (const uint8_t *)PyBytes_AsString(results->records);
-    check->chunk.events = (const uint8_t *)PyBytes_AsString(results->events);
-    check->leaves = (uint8_t *)PyBytes_AsString(results->leaves);
-    check->event_hashes = (uint8_t *)PyBytes_AsString(results->event_hashes);
-    Py_BEGIN_ALLOW_THREADS
-    outcome = check_chunk(check);
-    Py_END_ALLOW_THREADS
-    return outcome;
-}
-
-/* transaction_columns(data, count, has_auxiliary, program, seeds) -> (records, events, event hashes, leaves), or None
- * where anything is malformed or not what an info commits to */
-static PyObject *transaction_columns(PyObject *module, PyObject *args) {
-    (void)module;
-    Py_buffer data, words, seeds;
-    Py_ssize_t count;
-    int has_auxiliary;
-    if (!PyArg_ParseTuple(args, "y*npy*y*", &data, &count, &has_auxiliary, &words, &seeds)) return NULL;
-    struct program program = {words.buf, (size_t)words.len / sizeof(uint32_t)};
-    struct check check = {.program = &program, .seeds = seeds.buf};
-    check.chunk.data = data.buf;
-    check.chunk.size = (size_t)data.len;
-    check.chunk.record_count = count < 0 ? 0 : (size_t)count;
-    struct results results = {NULL, NULL, NULL, NULL};
-    enum outcome outcome = REFUSED;
-    if (seeds.len != SEEDS * SEED_BYTES) {
-        PyErr_SetString(PyExc_ValueError, "another number of seeds");
-    } else if (count >= 0 && count <= data.len) { /* else there cannot be so many */
-        outcome = fill_columns(&check, has_auxiliary, &results);
-    }
-    PyObject *columns = NULL;
-    if (outcome == FINE) {
-        columns = PyTuple_Pack(4, results.records, results.events, results.event_hashes, results.leaves);
-    } else if (outcome == NO_MEMORY) {
-        PyErr_NoMemory();
-    } else if (!PyErr_Occurred()) {
-        columns = Py_NewRef(Py_None);
-    }
-    Py_XDECREF(results.records);
-    Py_XDECREF(results.events);
-    Py_XDECREF(results.event_hashes);
-    Py_XDECREF(results.leaves);
-    PyBuffer_Release(&data);
-    PyBuffer_Release(&words);
-    PyBuffer_Release(&seeds);
-    return columns;
-}
-
-PyMethodDef transaction_methods[] = {
-    {"transaction_columns", transaction_columns, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};

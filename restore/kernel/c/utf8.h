@@ -1,4 +1,5 @@
-/* Whether bytes are UTF-8, as strictly as Python decodes it: no surrogates, no overlong forms, nothing above U+10FFFF. */
+/* Whether bytes are UTF-8, as strictly as Python decodes it: no surrogates, no overlong forms, nothing above
+ * U+10FFFF. */
 #ifndef RESTORE_UTF8_H
 #define RESTORE_UTF8_H
 

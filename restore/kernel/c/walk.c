@@ -1,36 +1,33 @@
 /* Passes over BCS values: the interpreter of the programs that wire/program.py compiles.
  *
- * A sequence of operations ends with END; those of an option's, vector's or map's content stand inside it, those of a
- * recursive type elsewhere. Every offset is compared with the end before anything is read, and every address with the
- * program, so that no program can read beyond either.
+ * A sequence of operations ends with END; those of an option's, vector's or map's content stand inside it,
+ * those of a recursive type elsewhere. Every offset is compared with the end before anything is read, and
+ * every address with the program, so that no program can read beyond either.
  *
  * Accepts exactly what the closures of wire/layouts.py accept. Source: spec/ledger-hashing.md section 2.1.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "walk.h"
 
 #include <string.h>
 
 #include "bytes.h"
-#include "module.h"
 #include "utf8.h"
-#include "walk.h"
 
 /* Each with its operands; restore/wire/program.py numbers them alike. */
 enum operation {
     END,
-    SKIP,          /* bytes: passes over them */
-    BOOLEAN,       /* one byte, 0 or 1 */
-    BYTES,         /* a length, and so many bytes */
-    TEXT,          /* the same, of UTF-8 */
-    OPTION,        /* words: a byte says whether the content follows; its operations take so many words */
-    FIXED_VECTOR,  /* bytes: a length, and so many elements of that size */
-    VECTOR,        /* words: a length, and so many elements; the operations of one, with their END */
-    MAP,           /* words, words: a length, and so many pairs; the operations of a key, those of a value */
-    STRUCT,        /* address: of the operations of a struct that can get deep */
-    ENUM,          /* address: of the number of variants, then of the address of each */
-    METADATA_V1,   /* slot deposit, bytes deposit (a node writes no 0 there), creation time */
-    REFUSE,        /* nothing that a node writes */
+    SKIP,         /* bytes: passes over them */
+    BOOLEAN,      /* one byte, 0 or 1 */
+    BYTES,        /* a length, and so many bytes */
+    TEXT,         /* the same, of UTF-8 */
+    OPTION,       /* words: a byte says whether the content follows; its operations take so many words */
+    FIXED_VECTOR, /* bytes: a length, and so many elements of that size */
+    VECTOR,       /* words: a length, and so many elements; the operations of one, with their END */
+    MAP,          /* words, words: a length, and so many pairs; the operations of a key, those of a value */
+    STRUCT,       /* address: of the operations of a struct that can get deep */
+    ENUM,         /* address: of the number of variants, then of the address of each */
+    METADATA_V1,  /* slot deposit, bytes deposit (a node writes no 0 there), creation time */
+    REFUSE,       /* nothing that a node writes */
 };
 
 static bool walk_sequence(const struct program *program, size_t at, struct reader *reader, unsigned depth);
@@ -69,7 +66,8 @@ static bool walk_text(struct reader *reader) {
     return walk_bytes(reader, size) && is_utf8(reader->data + start, size);
 }
 
-static bool walk_vector(const struct program *program, size_t element, struct reader *reader, unsigned depth) {
+static bool walk_vector(const struct program *program, size_t element, struct reader *reader,
+                        unsigned depth) {
     uint32_t count;
     if (!read_count(reader, &count)) return false;
     for (; count > 0; count--) {
@@ -84,7 +82,8 @@ static bool is_after(const uint8_t *key, size_t size, const uint8_t *previous, s
     return order > 0 || (order == 0 && size > previous_size);
 }
 
-static bool walk_map(const struct program *program, size_t key, size_t value, struct reader *reader, unsigned depth) {
+static bool walk_map(const struct program *program, size_t key, size_t value, struct reader *reader,
+                     unsigned depth) {
     uint32_t count;
     if (!read_count(reader, &count)) return false;
     const uint8_t *previous = reader->data;
@@ -116,7 +115,8 @@ static bool walk_metadata_v1(struct reader *reader) {
     return walk_bytes(reader, 24) && memcmp(reader->data + start + 8, none, sizeof none) != 0;
 }
 
-/* Recursion ends with the depth: only vectors, maps, structs and enums recurse, and content has one that counts. */
+/* Recursion ends with the depth: content of a vector or a map stands inside its operations, and whatever
+ * stands elsewhere counts. */
 static bool walk_sequence(const struct program *program, size_t at, struct reader *reader, unsigned depth) {
     for (;;) {
         uint32_t operation = program_word(program, at);
@@ -125,11 +125,8 @@ static bool walk_sequence(const struct program *program, size_t at, struct reade
         bool flag, fine;
         at += 2;
         switch (operation) {
-        case END:
-            return true;
-        case SKIP:
-            fine = walk_bytes(reader, operand);
-            break;
+        case END: return true;
+        case SKIP: fine = walk_bytes(reader, operand); break;
         case BOOLEAN:
             at--;
             fine = walk_flag(reader, &flag);
@@ -160,18 +157,13 @@ static bool walk_sequence(const struct program *program, size_t at, struct reade
             at += (size_t)operand + value_words;
             break;
         }
-        case STRUCT:
-            fine = depth < MAX_DEPTH && walk_sequence(program, operand, reader, depth + 1);
-            break;
-        case ENUM:
-            fine = walk_enum(program, operand, reader, depth);
-            break;
+        case STRUCT: fine = depth < MAX_DEPTH && walk_sequence(program, operand, reader, depth + 1); break;
+        case ENUM: fine = walk_enum(program, operand, reader, depth); break;
         case METADATA_V1:
             at--;
             fine = walk_metadata_v1(reader);
             break;
-        default: /* REFUSE */
-            return false;
+        default: /* REFUSE */ return false;
         }
         if (!fine) return false;
     }
@@ -184,25 +176,3 @@ bool walk_value(const struct program *program, uint32_t address, struct reader *
 bool walk_root(const struct program *program, enum root root, struct reader *reader) {
     return walk_value(program, program_word(program, root), reader);
 }
-
-/* walk(program, address, data, offset, end) -> offset after the value, or None where it is refused. */
-static PyObject *walk(PyObject *module, PyObject *args) {
-    (void)module;
-    Py_buffer words, data;
-    unsigned int address;
-    Py_ssize_t offset, end;
-    if (!PyArg_ParseTuple(args, "y*Iy*nn", &words, &address, &data, &offset, &end)) return NULL;
-    bool fits = 0 <= offset && offset <= end && end <= data.len;
-    struct program program = {words.buf, (size_t)words.len / sizeof(uint32_t)};
-    struct reader reader = {data.buf, (size_t)offset, (size_t)end};
-    bool fine = false;
-    Py_BEGIN_ALLOW_THREADS
-    if (fits) fine = walk_value(&program, address, &reader);
-    Py_END_ALLOW_THREADS
-    PyBuffer_Release(&words);
-    PyBuffer_Release(&data);
-    if (!fine) Py_RETURN_NONE;
-    return PyLong_FromSize_t(reader.offset);
-}
-
-PyMethodDef walk_methods[] = {{"walk", walk, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};

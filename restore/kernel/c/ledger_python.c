@@ -11,7 +11,8 @@
 #include "module.h"
 #include "sha3.h"
 
-/* What Python asks for: the rows of some records for one table. The bytes but for `data` live as long as the call. */
+/* What Python asks for: the rows of some records for one table. The bytes but for `data` live as long as the
+ * call. */
 struct request {
     Py_buffer data;
     struct program program;
@@ -21,29 +22,33 @@ struct request {
 };
 
 static struct program program_of(PyObject *words) {
-    return (struct program){(const uint8_t *)PyBytes_AsString(words), (size_t)PyBytes_Size(words) / sizeof(uint32_t)};
+    return (struct program){(const uint8_t *)PyBytes_AsString(words),
+                            (size_t)PyBytes_Size(words) / sizeof(uint32_t)};
 }
 
 static struct chunk chunk_of(const Py_buffer *data, PyObject *records, PyObject *events) {
     return (struct chunk){
-        data->buf, (size_t)data->len,
-        (const uint8_t *)PyBytes_AsString(records), (size_t)PyBytes_Size(records) / sizeof(struct record),
-        (const uint8_t *)PyBytes_AsString(events), (size_t)PyBytes_Size(events) / sizeof(uint64_t),
+        data->buf,
+        (size_t)data->len,
+        (const uint8_t *)PyBytes_AsString(records),
+        (size_t)PyBytes_Size(records) / sizeof(struct record),
+        (const uint8_t *)PyBytes_AsString(events),
+        (size_t)PyBytes_Size(events) / sizeof(uint64_t),
     };
 }
 
-/* Takes (table, data, records, events, event hashes, node seed, program, first version, first, end), after `path` if
- * that is wanted. */
+/* Takes (table, data, records, events, event hashes, node seed, program, first version, first, end), after
+ * `path` if that is wanted. */
 static bool take_request(struct request *request, PyObject *args, PyObject **path) {
     int table;
     PyObject *records, *events, *hashes, *seed, *program;
     unsigned long long first_version;
     Py_ssize_t first, end;
-    int parsed = path ? PyArg_ParseTuple(args, "O&iy*SSSSSKnn:write_ledger_rows", PyUnicode_FSConverter, path, &table,
-                                         &request->data, &records, &events, &hashes, &seed, &program, &first_version,
-                                         &first, &end)
-                      : PyArg_ParseTuple(args, "iy*SSSSSKnn", &table, &request->data, &records, &events, &hashes,
-                                         &seed, &program, &first_version, &first, &end);
+    int parsed = path ? PyArg_ParseTuple(args, "O&iy*SSSSSKnn:write_ledger_rows", PyUnicode_FSConverter, path,
+                                         &table, &request->data, &records, &events, &hashes, &seed, &program,
+                                         &first_version, &first, &end)
+                      : PyArg_ParseTuple(args, "iy*SSSSSKnn", &table, &request->data, &records, &events,
+                                         &hashes, &seed, &program, &first_version, &first, &end);
     if (!parsed) return false;
     request->table = (enum ledger_table)table;
     request->first = (size_t)first;
@@ -57,8 +62,8 @@ static bool take_request(struct request *request, PyObject *args, PyObject **pat
         .first_version = first_version,
     };
     const struct chunk *chunk = &request->ledger.chunk;
-    if (0 <= table && table < LEDGER_TABLES && 0 <= first && first <= end && (size_t)end <= chunk->record_count
-        && PyBytes_Size(seed) == SEED_BYTES
+    if (0 <= table && table < LEDGER_TABLES && 0 <= first && first <= end
+        && (size_t)end <= chunk->record_count && PyBytes_Size(seed) == SEED_BYTES
         && (size_t)PyBytes_Size(hashes) == chunk->event_count * HASH_BYTES) {
         return true;
     }
@@ -80,7 +85,8 @@ static int count_row(void *context, const struct ledger_row *row) {
     return 0;
 }
 
-/* count_ledger_rows(...) -> how many there are, keys that come twice counted twice; None where an event is malformed */
+/* count_ledger_rows(...) -> how many there are, keys that come twice counted twice; None where an event is
+ * malformed */
 static PyObject *count_ledger_rows(PyObject *module, PyObject *args) {
     (void)module;
     struct request request;
@@ -144,7 +150,8 @@ static int write_file(const struct request *request, const char *path, uint64_t 
     return failed;
 }
 
-/* write_ledger_rows(path, ...) -> size of the file; None where an event is malformed, and then there is none */
+/* write_ledger_rows(path, ...) -> size of the file; None where an event is malformed, and then there is none
+ */
 static PyObject *write_ledger_rows(PyObject *module, PyObject *args) {
     (void)module;
     struct request request;
@@ -171,7 +178,8 @@ static PyObject *write_ledger_rows(PyObject *module, PyObject *args) {
 
 /* ---- hashes under consecutive numbers */
 
-static int write_hashes(const char *path, uint64_t first, const uint8_t *hashes, size_t count, uint64_t *size) {
+static int write_hashes(const char *path, uint64_t first, const uint8_t *hashes, size_t count,
+                        uint64_t *size) {
     struct table_writer *table;
     int failed = table_open(&table, path);
     if (failed) return failed;
@@ -185,12 +193,15 @@ static int write_hashes(const char *path, uint64_t first, const uint8_t *hashes,
     return failed;
 }
 
-/* write_numbered(path, first, hashes) -> size of a table file of them, with the numbers from `first` on as keys */
+/* write_numbered(path, first, hashes) -> size of a table file of them, with the numbers from `first` on as
+ * keys */
 static PyObject *write_numbered(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *path, *hashes, *result = NULL;
     unsigned long long first;
-    if (!PyArg_ParseTuple(args, "O&KS:write_numbered", PyUnicode_FSConverter, &path, &first, &hashes)) return NULL;
+    if (!PyArg_ParseTuple(args, "O&KS:write_numbered", PyUnicode_FSConverter, &path, &first, &hashes)) {
+        return NULL;
+    }
     const char *name = PyBytes_AsString(path);
     const uint8_t *bytes = (const uint8_t *)PyBytes_AsString(hashes);
     size_t count = (size_t)PyBytes_Size(hashes) / HASH_BYTES;
