@@ -24,9 +24,8 @@ from restore.catalog.manifests import (
 )
 from restore.ledger.hashes import APTOS
 from restore.ledger.ledger_info import SignedLedgerInfo
-from restore.ledger.transaction import parse_transaction_record
+from restore.proof.batch import prove_transactions
 from restore.proof.snapshot import FrontierProver, TreeProver
-from restore.proof.transactions import check_transactions
 from restore.sample.spec import SampleSpec
 from restore.wire.records import FramedRecords, cut_records
 
@@ -84,8 +83,7 @@ def _cases(
     chunk = saved.chunks[1]
 
     def decode_transactions(records: FramedRecords) -> object:
-        parsed = [parse_transaction_record(record, chunk.format) for record in records.cut()]
-        return parsed, check_transactions(APTOS, parsed, first_version=chunk.first_version)
+        return prove_transactions(APTOS, records, chunk.format, first_version=chunk.first_version)
 
     ending_file = max(root.glob("epoch_ending_*/*.manifest"), key=lambda path: path.stat().st_size)
     endings = parse_epoch_ending_manifest(ending_file.read_bytes(), file=ending_file.name)
