@@ -241,9 +241,9 @@ async def _read_chunk(work: _Work, chunk: StateSnapshotChunk, hold: Hold, watch:
         )
         watch.lap("tables", items=expected, size=size, seconds=seconds)
         edge, usage = part.edge, items.usage
-        # Its rows are in table files, or few: nothing of what was read is needed any more.
+        # Nothing of what was read is needed any more; what waits for its turn is what is in no table file.
         del records, items, values, part
-    hold.memory.give_back(hold.memory.held)
+    hold.memory.give_back(max(0, hold.memory.held - staged.held_bytes))
     proof = await fetcher.read_small(chunk.proof, hold)
     with located(file=chunk.proof):
         right_siblings = parse_range_proof(proof)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from restore.target.schema import KeyValue, Table
+
+HELD_ROW_BYTES = 160
+"""Memory of a row besides its key and its value: a tuple, two objects, and its place in the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,11 @@ class StagedTable:
     rows: list[KeyValue]
     files: tuple[Path, ...]
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the rows that are no file: there are few of them, but each may be large."""
+        return sum(map(len, chain.from_iterable(self.rows))) + HELD_ROW_BYTES * len(self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class StagedChunk:
@@ -30,6 +39,11 @@ class StagedChunk:
 
     values: tuple[StagedTable, ...] = ()
     nodes: tuple[StagedTable, ...] = ()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of all rows that are no file."""
+        return sum(staged.held_bytes for staged in (*self.values, *self.nodes))
 
 
 def merged(tables: Iterable[StagedTable], others: Iterable[StagedTable]) -> list[StagedTable]:
