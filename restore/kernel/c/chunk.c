@@ -5,7 +5,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <errno.h>
 #include <string.h>
 
 #include "columns.h"
@@ -194,7 +193,7 @@ static int write_table_file(const struct request *request, const char *path, uin
 static PyObject *write_rows(PyObject *module, PyObject *args) {
     (void)module;
     struct request request;
-    PyObject *path = NULL, *result = NULL;
+    PyObject *path = NULL;
     if (!take_request(&request, args, &path)) return NULL;
     uint64_t size = 0;
     int failed;
@@ -202,15 +201,9 @@ static PyObject *write_rows(PyObject *module, PyObject *args) {
     Py_BEGIN_ALLOW_THREADS
     failed = write_table_file(&request, name, &size);
     Py_END_ALLOW_THREADS
-    if (failed) {
-        errno = failed;
-        PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
-    } else {
-        result = PyLong_FromUnsignedLongLong(size);
-    }
     Py_DECREF(path);
     PyBuffer_Release(&request.data);
-    return result;
+    return failed ? raise_table_error(failed, PyTuple_GetItem(args, 0)) : PyLong_FromUnsignedLongLong(size);
 }
 
 PyMethodDef chunk_methods[] = {
