@@ -70,7 +70,7 @@ def prepare_tree(domain: Domain, version: int, items: StateItems) -> PreparedChu
     if isinstance(items, ParsedItems):
         tree = build_chunk_tree(domain, version, items.leaves)
         return PreparedChunk(tree.rows, tree.edge)
-    if not isinstance(items, ItemColumns) or len(items) == 1:
+    if len(items) == 1:
         return PreparedChunk([], [items.leaf(0)])
     return _in_columns(domain, version, items)
 
