@@ -31,7 +31,7 @@ Source: spec/ledger-hashing.md 5.1 to 5.5, spec/aptosdb-schema.md 2.5.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -118,6 +118,21 @@ def build_chunk_tree(domain: Domain, version: int, leaves: Sequence[TreeLeaf]) -
             children[parent] = _internal_child(version, node, family)
     hanging.sort()
     return ChunkTree(rows, [leaves[0], *hanging, leaves[-1]])
+
+
+def check_order(leaves: Iterable[TreeLeaf]) -> None:
+    """Checks that the keys of one chunk are strictly increasing.
+
+    Raises:
+        ProofError: they are not.
+    """
+    for left, right in pairwise(leaves):
+        if left.key_hash >= right.key_hash:
+            raise ProofError(
+                "keys are not in strictly increasing order",
+                expected=f"above {left.key_hash.hex()}",
+                found=right.key_hash,
+            )
 
 
 class ClosedChild(NamedTuple):
@@ -316,14 +331,9 @@ def _place_leaves(
 
 def _branch_depths(leaves: Sequence[TreeLeaf]) -> list[int]:
     """For each two neighbours, the depth in nibbles at which their paths have parted."""
+    check_order(leaves)
     depths = []
     for left, right in pairwise(leaves):
-        if left.key_hash >= right.key_hash:
-            raise ProofError(
-                "keys are not in strictly increasing order",
-                expected=f"above {left.key_hash.hex()}",
-                found=right.key_hash,
-            )
         differing = int.from_bytes(left.key_hash) ^ int.from_bytes(right.key_hash)
         depths.append((KEY_BITS - differing.bit_length()) // NODE_LEVELS + 1)
     return depths

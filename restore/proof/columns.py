@@ -10,7 +10,7 @@ from struct import Struct
 from typing import NamedTuple, TypeAlias
 
 from restore.ledger.hashes import Domain
-from restore.proof.builder import NodeRow, build_chunk_tree
+from restore.proof.builder import NodeRow, build_chunk_tree, check_order
 from restore.proof.edge import Edge, Subtree
 from restore.proof.items import ItemColumns, ParsedItems, StateItems, disagreement
 from restore.proof.jellyfish import MAX_NIBBLES, Child
@@ -70,7 +70,7 @@ def prepare_tree(domain: Domain, version: int, items: StateItems) -> PreparedChu
     if isinstance(items, ParsedItems):
         tree = build_chunk_tree(domain, version, items.leaves)
         return PreparedChunk(tree.rows, tree.edge)
-    if not isinstance(items, ItemColumns) or len(items) == 1:
+    if len(items) == 1:
         return PreparedChunk([], [items.leaf(0)])
     return _in_columns(domain, version, items)
 
@@ -79,9 +79,10 @@ def prepare_edge(domain: Domain, items: StateItems) -> Edge:
     """The edge alone, for a frontier.
 
     Raises:
-        ProofError: the keys are not strictly increasing; of objects, the frontier will see that.
+        ProofError: the keys are not strictly increasing.
     """
     if isinstance(items, ParsedItems):
+        check_order(items.leaves)  # rows are made of them before the frontier sees them
         return list(items.leaves)
     return prepare_tree(domain, 0, items).edge
 

@@ -6,8 +6,8 @@ says why.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from struct import Struct
+from typing import TypeAlias
 
 from restore.errors import RestoreError
 from restore.kernel.choice import uses_native
@@ -31,29 +31,8 @@ SPAN = Struct("QQQ")
 """Where an item's key begins, its value begins, and its value ends, in the file."""
 
 
-class StateItems(ABC):
-    """The items of one chunk, at least one, in the order of the file."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """How many there are."""
-
-    @property
-    @abstractmethod
-    def usage(self) -> Usage:
-        """What they count for."""
-
-    @abstractmethod
-    def leaf(self, index: int) -> TreeLeaf:
-        """One of them; negative indices count from the end."""
-
-    @abstractmethod
-    def key_hash(self, index: int) -> bytes:
-        """The hash of one key."""
-
-
-class ParsedItems(StateItems):
-    """Each item is an object.
+class ParsedItems:
+    """The items of one chunk, each an object, in the order of the file.
 
     Attributes:
         items: the items.
@@ -77,7 +56,7 @@ class ParsedItems(StateItems):
         return item_usage(self.items)
 
     def leaf(self, index: int) -> TreeLeaf:
-        """One of them."""
+        """One of them; negative indices count from the end."""
         return self.leaves[index]
 
     def key_hash(self, index: int) -> bytes:
@@ -85,8 +64,8 @@ class ParsedItems(StateItems):
         return self.leaves[index].key_hash
 
 
-class ItemColumns(StateItems):
-    """All items are a few columns, for the kernel alone to look into.
+class ItemColumns:
+    """The items of one chunk, at least one, as a few columns for the kernel alone to look into.
 
     Attributes:
         data: the file.
@@ -111,7 +90,7 @@ class ItemColumns(StateItems):
         return self._usage
 
     def leaf(self, index: int) -> TreeLeaf:
-        """One of them."""
+        """One of them; negative indices count from the end."""
         index = range(len(self))[index]
         hashes = self.leaves[LEAF_BYTES * index : LEAF_BYTES * (index + 1)]
         key, value, _ = SPAN.unpack_from(self.spans, SPAN.size * index)
@@ -120,6 +99,10 @@ class ItemColumns(StateItems):
     def key_hash(self, index: int) -> bytes:
         """The hash of one key."""
         return self.leaves[LEAF_BYTES * index : LEAF_BYTES * index + HASH_BYTES]
+
+
+StateItems: TypeAlias = ParsedItems | ItemColumns
+"""The items of one chunk, as objects or in columns."""
 
 
 def read_items(domain: Domain, records: FramedRecords) -> StateItems:

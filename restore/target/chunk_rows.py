@@ -12,7 +12,7 @@ from pathlib import Path
 
 from restore.proof.builder import NodeRow
 from restore.proof.columns import NodeColumns, Nodes
-from restore.proof.items import SPAN, ItemColumns, ParsedItems, StateItems
+from restore.proof.items import SPAN, ItemColumns, StateItems
 from restore.target.rows import node_rows, snapshot_value_rows
 from restore.target.schema import SHARDS, STATE_VALUES, TREE_NODES, KeyValue, Table, shard_of
 from restore.target.staged import RowGroup
@@ -83,7 +83,7 @@ def value_groups(version: int, items: StateItems) -> Iterator[tuple[Table, list[
         if isinstance(items, ItemColumns):
             for start, stop in _value_slices(items, first, end):
                 yield table, [ColumnRows(items, b"", version, 0, start, stop)]
-        elif isinstance(items, ParsedItems):
+        else:
             values = [
                 (leaf.key_hash, item.value)
                 for leaf, item in zip(items.leaves[first:end], items.items[first:end], strict=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from restore.target.schema import KeyValue, Table
-from restore.target.steps import ROW_BYTES
 
 
 class EncodedRows(Protocol):
@@ -31,6 +31,9 @@ class EncodedRows(Protocol):
 RowGroup: TypeAlias = list[KeyValue] | EncodedRows
 """Sorted rows of one table, about STEP_BYTES at most."""
 
+HELD_ROW_BYTES = 160
+"""Memory of a row besides its key and its value: a tuple, two objects, and its place in the list."""
+
 
 @dataclass(frozen=True, slots=True)
 class StagedTable:
@@ -48,8 +51,8 @@ class StagedTable:
 
     @property
     def memory_bytes(self) -> int:
-        """Memory of the rows that are not in files, roughly."""
-        return sum(len(key) + len(value) + ROW_BYTES for key, value in self.rows)
+        """Memory of the rows that are not in files: there are few of them, but each may be large."""
+        return sum(map(len, chain.from_iterable(self.rows))) + HELD_ROW_BYTES * len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)

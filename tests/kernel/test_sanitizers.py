@@ -16,8 +16,8 @@ from tests.kernel.compiling import ROOT, SOURCES, compile_c, reason_not_to_build
 
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 
-LEFT_OUT = ("test_sanitizers.py", "test_build.py")
-"""This one, and the one that looks at the sources."""
+LEFT_OUT = ("test_sanitizers.py", "test_build.py", "test_allocations.py")
+"""This one, and those that compile the sources themselves."""
 
 
 def runtime() -> Path | None:

@@ -16,6 +16,7 @@ from restore import snapshot, transactions
 from restore.errors import DataError, InterruptedRunError, RestoreError
 from restore.ledger.hashes import APTOS
 from restore.ledger.state import hash_keys, split_state_record
+from restore.proof.builder import NodeRow
 from restore.proof.edge import TreeLeaf
 from restore.proof.snapshot import SnapshotProver
 from restore.report.events import Durable, Event, Report, silent
@@ -282,3 +283,18 @@ def test_nothing_is_left_when_all_is_done(
     assert left_over(target) == []
     assert snapshot_rows(target) == whole
     assert not any(file.exists() for file in staged_files)
+
+
+def test_rows_that_wait_in_memory_are_paid_for(
+    kernel: str, sample: SampleBackup, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join, waiting = snapshot._join, list[tuple[int, int]]()
+
+    def watched(prover: SnapshotProver, chunk: snapshot._Chunk, root: bytes) -> list[NodeRow]:
+        waiting.append((chunk.staged.memory_bytes, chunk.hold.memory.held))
+        return join(prover, chunk, root)
+
+    monkeypatch.setattr(snapshot, "_join", watched)
+    restore(sample, sample.root, target)
+    assert [one for one in waiting if one[0] > one[1]] == []
+    assert any(taken for taken, _ in waiting)

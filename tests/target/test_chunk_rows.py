@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import tracemalloc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -20,7 +21,7 @@ from restore.target import chunk_rows, steps, store
 from restore.target.chunk_rows import ColumnRows, node_groups, value_groups
 from restore.target.mark import SIDE_FOLDER
 from restore.target.schema import STATE_VALUES, TREE_NODES, KeyValue, Table, shard_of, state_value_key
-from restore.target.staged import RowGroup, StagedTable, merged
+from restore.target.staged import RowGroup, StagedChunk, StagedTable, merged
 from restore.target.store import TABLE_ROWS, TABLES_FOLDER, RocksStore
 from tests.kernel.chunks import framed_items, made_items
 from tests.kernels import NATIVE, needs_native, using
@@ -213,6 +214,19 @@ def test_a_full_disk_is_told_as_one_and_leaves_no_table_file(
     assert str(database) in str(caught.value.file)
     opened.close()
     assert list(tables_folder(opened).iterdir()) == []
+
+
+def test_few_rows_that_are_large_count_for_what_they_take(opened: RocksStore) -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        items = [(number.to_bytes(32), bytes(100_000)) for number in range(100)]
+        staged = opened.stage(STATE_VALUES[0], [items])
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert staged.files == ()
+    assert StagedChunk((staged,)).memory_bytes == pytest.approx(after - before, rel=0.01)
 
 
 def test_rows_beside_those_of_a_namesake_go_in_one_batch() -> None:

@@ -1,5 +1,4 @@
-/* A block of a table file while it is built: rows, then the places of the rows with a whole key ("restarts").
- * */
+/* A block of a table file while it is built: rows, then the places of those with a whole key ("restarts"). */
 #ifndef RESTORE_BLOCK_H
 #define RESTORE_BLOCK_H
 

@@ -5,7 +5,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <errno.h>
 #include <string.h>
 
 #include "columns.h"
@@ -43,6 +42,18 @@ static PyObject *starts_tuple(const struct tree *tree) {
     return starts;
 }
 
+/* Copied without the lock: there may be 100 MB of them. */
+static PyObject *nodes_column(const struct tree *tree) {
+    size_t size = tree->count * sizeof *tree->nodes;
+    PyObject *column = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (!column) return NULL;
+    char *place = PyBytes_AsString(column);
+    Py_BEGIN_ALLOW_THREADS
+    if (size) memcpy(place, tree->nodes, size);
+    Py_END_ALLOW_THREADS
+    return column;
+}
+
 /* Whether a column is whole; how many entries it has. */
 static int count_of(PyObject *column, size_t entry_bytes, size_t *count) {
     size_t size = (size_t)PyBytes_Size(column);
@@ -77,10 +88,11 @@ static PyObject *tree_columns(PyObject *module, PyObject *args) {
     } else if (built == TREE_NO_MEMORY) {
         PyErr_NoMemory();
     } else {
-        result = Py_BuildValue("y#NN", tree.count ? (const char *)tree.nodes : "",
-                               (Py_ssize_t)(tree.count * sizeof *tree.nodes), starts_tuple(&tree), hanging_list(&tree));
+        result = Py_BuildValue("NNN", nodes_column(&tree), starts_tuple(&tree), hanging_list(&tree));
     }
+    Py_BEGIN_ALLOW_THREADS
     free_tree(&tree);
+    Py_END_ALLOW_THREADS
     return result;
 }
 
@@ -194,7 +206,7 @@ static int write_table_file(const struct request *request, const char *path, uin
 static PyObject *write_rows(PyObject *module, PyObject *args) {
     (void)module;
     struct request request;
-    PyObject *path = NULL, *result = NULL;
+    PyObject *path = NULL;
     if (!take_request(&request, args, &path)) return NULL;
     uint64_t size = 0;
     int failed;
@@ -202,15 +214,9 @@ static PyObject *write_rows(PyObject *module, PyObject *args) {
     Py_BEGIN_ALLOW_THREADS
     failed = write_table_file(&request, name, &size);
     Py_END_ALLOW_THREADS
-    if (failed) {
-        errno = failed;
-        PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
-    } else {
-        result = PyLong_FromUnsignedLongLong(size);
-    }
     Py_DECREF(path);
     PyBuffer_Release(&request.data);
-    return result;
+    return failed ? raise_table_error(failed, PyTuple_GetItem(args, 0)) : PyLong_FromUnsignedLongLong(size);
 }
 
 PyMethodDef chunk_methods[] = {

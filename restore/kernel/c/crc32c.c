@@ -1,5 +1,4 @@
-/* CRC-32C: eight bytes at a time where the CPU has an instruction; else, and for the last bytes, four bits.
- * */
+/* CRC-32C: eight bytes at a time where the CPU has an instruction; else, and in the last bytes, four bits. */
 #include "crc32c.h"
 
 #include <string.h>

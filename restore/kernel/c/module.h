@@ -13,4 +13,7 @@ extern PyMethodDef table_methods[];
 extern PyMethodDef transaction_methods[];
 extern PyMethodDef walk_methods[];
 
+/* Raises what a function of table.h returned as `error`, about the file `path`; returns NULL. */
+PyObject *raise_table_error(int error, PyObject *path);
+
 #endif

@@ -1,4 +1,4 @@
-/* A new file behind a buffer. It is not synced: RocksDB itself syncs a file that it takes over, before it
+/* A new file behind a buffer. It is not synced: RocksDB itself syncs a file that it takes over, before that
  * counts. */
 #define _POSIX_C_SOURCE 200809L
 #include "sink.h"
@@ -62,8 +62,7 @@ int sink_finish(struct sink *sink) {
         sink_abort(sink);
         return error;
     }
-    /* The descriptor is gone even when this fails, as it does where a file system tells late that it is full.
-     * */
+    /* The descriptor is gone even when this fails, as where a file system tells late that it is full. */
     if (close(sink->descriptor) < 0 && errno != EINTR) {
         error = errno;
         unlink(sink->path);

@@ -12,8 +12,8 @@
 /* The footer: the kind of checksum, two handles padded to their longest, version, magic. */
 #define FOOTER_BYTES (1 + 2 * HANDLE_BYTES + 4 + 8)
 
-/* So many blocks at most are not tried after one that did not compress: what begins to is found within 32
- * KiB. */
+/* So many blocks at most are not tried after one that did not compress: what begins to is found
+ * within 32 KiB. */
 #define MAX_PAUSE 8
 
 /* The compressed block at `out`, which has room for it as it is: the size, then what LZ4 makes. 0 where that

@@ -8,7 +8,7 @@
 #include "module.h"
 #include "table.h"
 
-struct row {
+struct pair {
     char *key;
     char *value;
     Py_ssize_t key_size;
@@ -16,29 +16,29 @@ struct row {
 };
 
 /* Where the bytes of a (key, value) are: 0, or -1 with an error set. They live as long as the tuple. */
-static int find_row(PyObject *pair, struct row *row) {
-    if (!PyTuple_Check(pair) || PyTuple_Size(pair) != 2) {
+static int find_pair(PyObject *tuple, struct pair *pair) {
+    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) != 2) {
         PyErr_SetString(PyExc_TypeError, "a row is a tuple of two bytes objects");
         return -1;
     }
-    if (PyBytes_AsStringAndSize(PyTuple_GetItem(pair, 0), &row->key, &row->key_size) < 0) return -1;
-    return PyBytes_AsStringAndSize(PyTuple_GetItem(pair, 1), &row->value, &row->value_size);
+    if (PyBytes_AsStringAndSize(PyTuple_GetItem(tuple, 0), &pair->key, &pair->key_size) < 0) return -1;
+    return PyBytes_AsStringAndSize(PyTuple_GetItem(tuple, 1), &pair->value, &pair->value_size);
 }
 
-static int write_rows(const char *path, const struct row *rows, Py_ssize_t count, uint64_t *file_size) {
+static int write_pairs(const char *path, const struct pair *pairs, Py_ssize_t count, uint64_t *file_size) {
     struct table_writer *writer;
     int error = table_open(&writer, path);
     if (error) return error;
     for (Py_ssize_t i = 0; i < count && !error; i++) {
-        error = table_add(writer, (const uint8_t *)rows[i].key, (size_t)rows[i].key_size,
-                          (const uint8_t *)rows[i].value, (size_t)rows[i].value_size);
+        error = table_add(writer, (const uint8_t *)pairs[i].key, (size_t)pairs[i].key_size,
+                          (const uint8_t *)pairs[i].value, (size_t)pairs[i].value_size);
     }
     if (!error) return table_finish(writer, file_size);
     table_abort(writer);
     return error;
 }
 
-static PyObject *raise(int error, PyObject *path) {
+PyObject *raise_table_error(int error, PyObject *path) {
     if (error == ENOMEM) return PyErr_NoMemory();
     if (error == EINVAL) {
         PyErr_SetString(PyExc_ValueError, "no rows, or keys that do not ascend");
@@ -51,11 +51,11 @@ static PyObject *raise(int error, PyObject *path) {
 /* `held` is ours alone: nobody can take a row out of it while the lock is let go of. */
 static PyObject *write_held(PyObject *path, PyObject *encoded, PyObject *held) {
     Py_ssize_t count = PyTuple_Size(held);
-    struct row *rows = malloc(((size_t)count + 1) * sizeof *rows);
-    if (!rows) return PyErr_NoMemory();
+    struct pair *pairs = malloc(((size_t)count + 1) * sizeof *pairs);
+    if (!pairs) return PyErr_NoMemory();
     for (Py_ssize_t i = 0; i < count; i++) {
-        if (find_row(PyTuple_GetItem(held, i), &rows[i]) < 0) {
-            free(rows);
+        if (find_pair(PyTuple_GetItem(held, i), &pairs[i]) < 0) {
+            free(pairs);
             return NULL;
         }
     }
@@ -63,10 +63,10 @@ static PyObject *write_held(PyObject *path, PyObject *encoded, PyObject *held) {
     int error;
     const char *name = PyBytes_AsString(encoded);
     Py_BEGIN_ALLOW_THREADS
-    error = write_rows(name, rows, count, &file_size);
+    error = write_pairs(name, pairs, count, &file_size);
     Py_END_ALLOW_THREADS
-    free(rows);
-    return error ? raise(error, path) : PyLong_FromUnsignedLongLong(file_size);
+    free(pairs);
+    return error ? raise_table_error(error, path) : PyLong_FromUnsignedLongLong(file_size);
 }
 
 static PyObject *write_table(PyObject *module, PyObject *arguments) {

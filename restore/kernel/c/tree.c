@@ -47,13 +47,20 @@ static unsigned shared_nibbles(const uint8_t *left, const uint8_t *right) {
     return 2 * byte + ((left[byte] ^ right[byte]) < 16);
 }
 
+/* The entries with room for more, but never more than 32 bits count; NULL if there is no memory. */
+static void *grown(void *entries, size_t *room, size_t entry_bytes) {
+    size_t wanted = *room ? *room + *room / 2 : 1024;
+    if (wanted > UINT32_MAX || wanted > SIZE_MAX / entry_bytes) return NULL;
+    void *larger = realloc(entries, wanted * entry_bytes);
+    if (larger) *room = wanted;
+    return larger;
+}
+
 static int add_node(struct tree *tree, struct node node) {
     if (tree->count == tree->room) {
-        size_t room = tree->room ? tree->room + tree->room / 2 : 1024;
-        struct node *nodes = room <= UINT32_MAX ? realloc(tree->nodes, room * sizeof *nodes) : NULL;
+        struct node *nodes = grown(tree->nodes, &tree->room, sizeof *nodes);
         if (!nodes) return 0;
         tree->nodes = nodes;
-        tree->room = room;
     }
     tree->nodes[tree->count++] = node;
     return 1;
@@ -61,11 +68,9 @@ static int add_node(struct tree *tree, struct node node) {
 
 static int add_hanging(struct tree *tree, uint32_t depth, uint32_t node) {
     if (tree->hanging_count == tree->hanging_room) {
-        size_t room = tree->hanging_room ? 2 * tree->hanging_room : 256;
-        struct hanging *hanging = realloc(tree->hanging, room * sizeof *hanging);
+        struct hanging *hanging = grown(tree->hanging, &tree->hanging_room, sizeof *hanging);
         if (!hanging) return 0;
         tree->hanging = hanging;
-        tree->hanging_room = room;
     }
     tree->hanging[tree->hanging_count++] = (struct hanging){depth, node};
     return 1;
@@ -166,11 +171,9 @@ static void hash_leaves(struct build *build, const uint8_t *seed) {
 
 static int add_parent(struct build *build, struct node parent) {
     if (build->parent_count == build->parent_room) {
-        size_t room = build->parent_room ? 2 * build->parent_room : 1024;
-        struct node *parents = realloc(build->parents, room * sizeof *parents);
+        struct node *parents = grown(build->parents, &build->parent_room, sizeof *parents);
         if (!parents) return 0;
         build->parents = parents;
-        build->parent_room = room;
     }
     build->parents[build->parent_count++] = parent;
     return 1;
