@@ -44,6 +44,10 @@ def write_pairs(native: ModuleType, file: Path) -> object:
     return native.write_table(file, [(leaf.key_hash, bytes(1000)) for leaf in LEAVES])
 
 
+def write_numbered(native: ModuleType, file: Path) -> object:
+    return native.write_numbered(str(file), 0, ITEMS.leaves)
+
+
 def build_tree(native: ModuleType, file: Path) -> object:
     return native.tree_columns(ITEMS.leaves, APTOS.sparse_leaf, APTOS.sparse_internal)
 
@@ -96,7 +100,7 @@ class Allocator:
         self._failing.value = self._asked.value + number
 
 
-@pytest.mark.parametrize("call", [build_tree, write_values, write_nodes, write_pairs])
+@pytest.mark.parametrize("call", [build_tree, write_values, write_nodes, write_pairs, write_numbered])
 def test_an_allocation_that_fails_leaves_nothing(
     built: Path, native: ModuleType, tmp_path: Path, call: Call
 ) -> None:

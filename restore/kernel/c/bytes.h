@@ -16,8 +16,8 @@ static inline void write_u64_le(uint8_t *at, uint64_t value) {
     for (int i = 0; i < 8; i++, value >>= 8) at[i] = (uint8_t)value;
 }
 
-/* The BCS length (ULEB128 of at most 2^31 - 1, in its shortest form) at `at`, and the place after it; NULL if there
- * is none before `end`. Source: spec/ledger-hashing.md 2.1. */
+/* The BCS length (ULEB128 of at most 2^31 - 1, in its shortest form) at `at`, and the place after it; NULL if
+ * there is none before `end`. Source: spec/ledger-hashing.md 2.1. */
 static inline const uint8_t *read_length(const uint8_t *at, const uint8_t *end, uint64_t *length) {
     uint64_t value = 0;
     for (int shift = 0; shift < 35; shift += 7) {

@@ -26,8 +26,9 @@ static PyObject *hanging_list(const struct tree *tree) {
     PyObject *list = PyList_New((Py_ssize_t)tree->hanging_count);
     for (size_t i = 0; list && i < tree->hanging_count; i++) {
         const struct node *node = &tree->nodes[tree->hanging[i].node];
-        PyObject *entry = Py_BuildValue("IIy#IN", tree->hanging[i].depth, node->first_leaf, (const char *)node->hash,
-                                        (Py_ssize_t)SHA3_BYTES, node->leaves, PyBool_FromLong(!node->count));
+        PyObject *entry =
+            Py_BuildValue("IIy#IN", tree->hanging[i].depth, node->first_leaf, (const char *)node->hash,
+                          (Py_ssize_t)SHA3_BYTES, node->leaves, PyBool_FromLong(!node->count));
         if (!entry || PyList_SetItem(list, (Py_ssize_t)i, entry) < 0) Py_CLEAR(list);
     }
     return list;
@@ -106,7 +107,8 @@ static int is_sound_node(const struct request *request, size_t index) {
     if (node->first_leaf >= request->items) return 0;
     if (!node->count) return is_sound_item(request, node->first_leaf);
     if (request->depth == MAX_NIBBLES) return 0;
-    if (node->count > 16 || node->children > request->nodes || node->count > request->nodes - node->children) return 0;
+    if (node->count > 16 || node->children > request->nodes) return 0;
+    if (node->count > request->nodes - node->children) return 0;
     for (uint32_t i = 0; i < node->count; i++) {
         if (request->columns.nodes[node->children + i].first_leaf >= request->items) return 0;
     }
@@ -127,14 +129,18 @@ static int take_request(struct request *request, PyObject *args, PyObject **path
     PyObject *spans, *leaves, *nodes;
     unsigned long long version;
     Py_ssize_t first, last;
-    int parsed = path ? PyArg_ParseTuple(args, "O&y*SSSKInn:write_rows", PyUnicode_FSConverter, path, &request->data,
-                                         &spans, &leaves, &nodes, &version, &request->depth, &first, &last)
-                      : PyArg_ParseTuple(args, "y*SSSKInn:encode_rows", &request->data, &spans, &leaves, &nodes,
-                                         &version, &request->depth, &first, &last);
+    int parsed =
+        path ? PyArg_ParseTuple(args, "O&y*SSSKInn:write_rows", PyUnicode_FSConverter, path, &request->data,
+                                &spans, &leaves, &nodes, &version, &request->depth, &first, &last)
+             : PyArg_ParseTuple(args, "y*SSSKInn:encode_rows", &request->data, &spans, &leaves, &nodes,
+                                &version, &request->depth, &first, &last);
     if (!parsed) return 0;
     request->columns = (struct columns){
-        request->data.buf, (const struct span *)PyBytes_AsString(spans), (const struct leaf *)PyBytes_AsString(leaves),
-        (const struct node *)PyBytes_AsString(nodes), version,
+        .data = request->data.buf,
+        .spans = (const struct span *)PyBytes_AsString(spans),
+        .leaves = (const struct leaf *)PyBytes_AsString(leaves),
+        .nodes = (const struct node *)PyBytes_AsString(nodes),
+        .version = version,
     };
     size_t leaf_count;
     int sound = count_of(spans, sizeof(struct span), &request->items) &&

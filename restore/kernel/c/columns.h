@@ -3,8 +3,8 @@
  *   data     the chunk's file: framed records
  *   spans    for each item, where its key begins, its value begins, and its value ends in `data`
  *   leaves   for each item, the hash of its key and the hash of its value
- *   nodes    the nodes of the tree that are final inside the chunk: the deepest first, ascending in each depth
- *   starts   for each depth, where its nodes begin in `nodes`; those of depth d end where those of d - 1 begin
+ *   nodes    the nodes that are final inside the chunk: the deepest first, ascending in each depth
+ *   starts   for each depth, where its nodes begin; those of depth d end where those of d - 1 begin
  */
 #ifndef RESTORE_COLUMNS_H
 #define RESTORE_COLUMNS_H

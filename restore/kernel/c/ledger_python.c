@@ -155,7 +155,7 @@ static int write_file(const struct request *request, const char *path, uint64_t 
 static PyObject *write_ledger_rows(PyObject *module, PyObject *args) {
     (void)module;
     struct request request;
-    PyObject *path = NULL, *result = NULL;
+    PyObject *path = NULL;
     if (!take_request(&request, args, &path)) return NULL;
     uint64_t size = 0;
     int failed;
@@ -163,17 +163,10 @@ static PyObject *write_ledger_rows(PyObject *module, PyObject *args) {
     Py_BEGIN_ALLOW_THREADS
     failed = write_file(&request, name, &size);
     Py_END_ALLOW_THREADS
-    if (!failed) {
-        result = PyLong_FromUnsignedLongLong(size);
-    } else if (failed == LEDGER_REFUSED) {
-        result = Py_NewRef(Py_None);
-    } else {
-        errno = failed;
-        PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
-    }
     Py_DECREF(path);
     PyBuffer_Release(&request.data);
-    return result;
+    if (failed == LEDGER_REFUSED) Py_RETURN_NONE;
+    return failed ? raise_table_error(failed, PyTuple_GetItem(args, 0)) : PyLong_FromUnsignedLongLong(size);
 }
 
 /* ---- hashes under consecutive numbers */
@@ -197,7 +190,7 @@ static int write_hashes(const char *path, uint64_t first, const uint8_t *hashes,
  * keys */
 static PyObject *write_numbered(PyObject *module, PyObject *args) {
     (void)module;
-    PyObject *path, *hashes, *result = NULL;
+    PyObject *path, *hashes;
     unsigned long long first;
     if (!PyArg_ParseTuple(args, "O&KS:write_numbered", PyUnicode_FSConverter, &path, &first, &hashes)) {
         return NULL;
@@ -210,14 +203,8 @@ static PyObject *write_numbered(PyObject *module, PyObject *args) {
     Py_BEGIN_ALLOW_THREADS
     failed = write_hashes(name, first, bytes, count, &size);
     Py_END_ALLOW_THREADS
-    if (failed) {
-        errno = failed;
-        PyErr_SetFromErrnoWithFilename(PyExc_OSError, name);
-    } else {
-        result = PyLong_FromUnsignedLongLong(size);
-    }
     Py_DECREF(path);
-    return result;
+    return failed ? raise_table_error(failed, PyTuple_GetItem(args, 0)) : PyLong_FromUnsignedLongLong(size);
 }
 
 PyMethodDef ledger_methods[] = {

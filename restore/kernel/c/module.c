@@ -1,4 +1,4 @@
-/* The extension module: everything that is done once for each item of a backup, without the interpreter's lock. */
+/* The extension module: all that is done once for each item of a backup, without the interpreter's lock. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

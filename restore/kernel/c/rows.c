@@ -14,7 +14,9 @@ static const uint8_t LIVE_VALUE = 1, LEAF_TAG = 1, INTERNAL_TAG = 2;
 #define VARINT_GROUPS 8
 
 static uint8_t *write_varint(uint8_t *at, uint64_t value) {
-    for (int group = 0; value > 0x7f && group < VARINT_GROUPS; group++, value >>= 7) *at++ = (uint8_t)(value | 0x80);
+    for (int group = 0; value > 0x7f && group < VARINT_GROUPS; group++, value >>= 7) {
+        *at++ = (uint8_t)(value | 0x80);
+    }
     *at++ = (uint8_t)value;
     return at;
 }
@@ -40,8 +42,9 @@ static void leaf_value(struct row *row, const struct columns *columns, size_t le
     row->part_count = 4;
 }
 
-/* The row of an internal node: tag, which nibbles have children and which of these are leaves, the children. */
-static void internal_value(struct row *row, const struct columns *columns, const struct node *node, unsigned depth) {
+/* The row of an internal node: tag, which nibbles have children, which of these are leaves, the children. */
+static void internal_value(struct row *row, const struct columns *columns, const struct node *node,
+                           unsigned depth) {
     uint8_t *at = row->encoded + 5;
     unsigned existing = 0, leaves = 0;
     for (uint32_t i = 0; i < node->count; i++) {

@@ -22,11 +22,12 @@ enum { METADATA_V0, METADATA_V1 };
 
 static const uint8_t RAW_STORAGE_TAG = 0xff; /* a raw key is hashed with this tag, not its BCS index */
 
-/* Items hashed together: enough to keep all lanes busy, few enough that their bytes are still in the cache. */
+/* Items hashed together: enough to keep all lanes busy, few enough to be still in the cache. */
 #define SLICE 512
 
-/* The end of the key that begins at `at`, NULL if it is malformed; what is hashed of it, and how much it counts. */
-static const uint8_t *skip_key(const uint8_t *at, const uint8_t *end, struct sha3_input *hashed, uint64_t *counted) {
+/* The end of the key at `at`, NULL if it is malformed; what is hashed of it, and how much it counts. */
+static const uint8_t *skip_key(const uint8_t *at, const uint8_t *end, struct sha3_input *hashed,
+                               uint64_t *counted) {
     const uint8_t *start = at;
     uint64_t length;
     if (at == end) return NULL;
@@ -59,7 +60,7 @@ static int is_value(const uint8_t *at, const uint8_t *end, uint64_t *counted) {
     }
 }
 
-/* Hashes one slice of items, whose spans are found on the way. Returns the place after it, NULL if it is malformed. */
+/* Hashes one slice of items, and finds their spans on the way. Returns its end, NULL if it is malformed. */
 static const uint8_t *hash_slice(const uint8_t *data, const uint8_t *at, const uint8_t *end, size_t count,
                                  const uint8_t *key_seed, const uint8_t *value_seed, struct span *spans,
                                  struct leaf *leaves, uint64_t *usage) {
@@ -83,8 +84,8 @@ static const uint8_t *hash_slice(const uint8_t *data, const uint8_t *at, const u
     return at;
 }
 
-static int hash_all(const uint8_t *data, size_t size, size_t count, const uint8_t *key_seed, const uint8_t *value_seed,
-                    struct span *spans, struct leaf *leaves, uint64_t *usage) {
+static int hash_all(const uint8_t *data, size_t size, size_t count, const uint8_t *key_seed,
+                    const uint8_t *value_seed, struct span *spans, struct leaf *leaves, uint64_t *usage) {
     const uint8_t *at = data, *end = data + size;
     for (size_t done = 0; done < count && at; done += SLICE) {
         size_t slice = count - done < SLICE ? count - done : SLICE;
@@ -100,7 +101,8 @@ static PyObject *state_columns(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y*ny*y*:state_columns", &data, &count, &key_seed, &value_seed)) return NULL;
     PyObject *spans = NULL, *leaves = NULL, *result = NULL;
     uint64_t usage = 0;
-    if (count < 1 || count > data.len / LENGTH_BYTES || key_seed.len != SEED_BYTES || value_seed.len != SEED_BYTES) {
+    if (count < 1 || count > data.len / LENGTH_BYTES || key_seed.len != SEED_BYTES ||
+        value_seed.len != SEED_BYTES) {
         PyErr_SetString(PyExc_ValueError, "number of records or seeds that cannot be");
         goto end;
     }
@@ -111,7 +113,8 @@ static PyObject *state_columns(PyObject *module, PyObject *args) {
     struct leaf *leaf = (struct leaf *)PyBytes_AsString(leaves);
     int sound;
     Py_BEGIN_ALLOW_THREADS
-    sound = hash_all(data.buf, (size_t)data.len, (size_t)count, key_seed.buf, value_seed.buf, span, leaf, &usage);
+    sound = hash_all(data.buf, (size_t)data.len, (size_t)count, key_seed.buf, value_seed.buf, span, leaf,
+                     &usage);
     Py_END_ALLOW_THREADS
     result = sound ? Py_BuildValue("OOK", spans, leaves, (unsigned long long)usage) : Py_NewRef(Py_None);
 end:
@@ -123,7 +126,7 @@ end:
     return result;
 }
 
-/* How far whole records reach from `offset` on, and how many there are: up to what is missing, or impossibly long. */
+/* How far whole records reach from `offset` on, and how many there are: to what is missing, or impossible. */
 static PyObject *scan_records(PyObject *module, PyObject *args) {
     (void)module;
     Py_buffer data;

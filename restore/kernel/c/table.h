@@ -6,8 +6,8 @@
  *
  * Nothing is synced: RocksDB syncs a file that it takes over before the instance's manifest names it.
  *
- * Bounds: 300 KiB, four times the largest row, and three times the index: for each block (3.6 to 4 KiB of rows,
- * or one larger row) some 14 bytes and, at most, its last key. */
+ * Bounds: 300 KiB, four times the largest row, and three times the index: for each block (3.6 to 4 KiB of
+ * rows, or one larger row) some 14 bytes and, at most, its last key. */
 #ifndef RESTORE_TABLE_H
 #define RESTORE_TABLE_H
 

@@ -1,8 +1,8 @@
-/* Builds the tree nodes that are final inside one chunk: everything but the paths of its first and its last leaf.
+/* Builds the tree nodes that are final inside one chunk: all but the paths of its first and its last leaf.
  *
- * The argument stands in proof/builder.py, whose `build_chunk_tree` gives the same. Depths are done from the deepest up.
- * Those that are done of one depth, ascending, fall into families of one parent each; four binary levels of all
- * families are folded together, so that the lanes of the hash are always full.
+ * The argument stands in proof/builder.py, whose `build_chunk_tree` gives the same. Depths are done from the
+ * deepest up. The nodes of one depth, ascending, fall into families of one parent each; four binary levels of
+ * all families are folded together, so that the lanes of the hash are always full.
  *
  * Source: spec/ledger-hashing.md 5.1 to 5.5.
  */
@@ -93,7 +93,8 @@ static void fold_level(struct fold *fold, const uint8_t *seed) {
         }
         struct pair *pair = &fold->pairs[pairs];
         memcpy(pair->left, slot & 1 ? PLACEHOLDER : level->hashes[i], SHA3_BYTES);
-        memcpy(pair->right, has_right ? level->hashes[i + 1] : slot & 1 ? level->hashes[i] : PLACEHOLDER, SHA3_BYTES);
+        const uint8_t *right = has_right ? level->hashes[i + 1] : slot & 1 ? level->hashes[i] : PLACEHOLDER;
+        memcpy(pair->right, right, SHA3_BYTES);
         fold->places[pairs++] = (uint32_t)place;
         i += has_right;
     }
@@ -109,7 +110,9 @@ static void fold_level(struct fold *fold, const uint8_t *seed) {
 /* Gives the families in hand their hashes. */
 static void fold_families(struct fold *fold, struct node *families, const uint8_t *seed) {
     for (int i = 0; i < NODE_LEVELS; i++) fold_level(fold, seed);
-    for (size_t i = 0; i < fold->level->count; i++) memcpy(families[i].hash, fold->level->hashes[i], SHA3_BYTES);
+    for (size_t i = 0; i < fold->level->count; i++) {
+        memcpy(families[i].hash, fold->level->hashes[i], SHA3_BYTES);
+    }
     fold->level->count = 0;
 }
 
@@ -150,7 +153,9 @@ static enum tree_result place_leaves(struct build *build) {
         }
         left = right;
     }
-    for (unsigned depth = 1; depth < MAX_NIBBLES + 2; depth++) build->buckets[depth] += build->buckets[depth - 1];
+    for (unsigned depth = 1; depth < MAX_NIBBLES + 2; depth++) {
+        build->buckets[depth] += build->buckets[depth - 1];
+    }
     size_t next[MAX_NIBBLES + 2];
     memcpy(next, build->buckets, sizeof next);
     for (size_t i = 1; i + 1 < build->count; i++) build->order[next[depths[i]]++] = (uint32_t)i;
@@ -185,7 +190,9 @@ static int gather_depth(struct build *build, unsigned depth) {
     build->tree->starts[depth] = build->tree->count;
     while (leaf < leaf_end || parent < build->parent_count) {
         struct node node;
-        if (leaf == leaf_end || (parent < build->parent_count && build->parents[parent].first_leaf < build->order[leaf])) {
+        int is_parent = parent < build->parent_count &&
+                        (leaf == leaf_end || build->parents[parent].first_leaf < build->order[leaf]);
+        if (is_parent) {
             node = build->parents[parent++];
         } else {
             uint32_t index = build->order[leaf++];
@@ -247,27 +254,31 @@ static void sort_hanging(struct tree *tree) {
     for (size_t i = 1; i < tree->hanging_count; i++) {
         struct hanging moved = hanging[i];
         size_t place = i;
-        for (; place && is_left(&moved, &hanging[place - 1], tree); place--) hanging[place] = hanging[place - 1];
+        for (; place && is_left(&moved, &hanging[place - 1], tree); place--) {
+            hanging[place] = hanging[place - 1];
+        }
         hanging[place] = moved;
     }
 }
 
-static enum tree_result build_all(struct build *build, const uint8_t *leaf_seed, const uint8_t *internal_seed) {
+static enum tree_result build_all(struct build *build, const uint8_t *leaf_seed,
+                                  const uint8_t *internal_seed) {
     build->fold.level = &build->fold.levels[0];
     build->fold.next = &build->fold.levels[1];
     enum tree_result placed = place_leaves(build);
     if (placed != TREE_OK) return placed;
     hash_leaves(build, leaf_seed);
     for (unsigned depth = MAX_NIBBLES; depth; depth--) {
-        if (!gather_depth(build, depth) || !close_families(build, depth, internal_seed)) return TREE_NO_MEMORY;
+        if (!gather_depth(build, depth)) return TREE_NO_MEMORY;
+        if (!close_families(build, depth, internal_seed)) return TREE_NO_MEMORY;
     }
     build->tree->starts[0] = build->tree->count;
     sort_hanging(build->tree);
     return TREE_OK;
 }
 
-enum tree_result build_tree(struct tree *tree, const struct leaf *leaves, size_t count, const uint8_t *leaf_seed,
-                            const uint8_t *internal_seed) {
+enum tree_result build_tree(struct tree *tree, const struct leaf *leaves, size_t count,
+                            const uint8_t *leaf_seed, const uint8_t *internal_seed) {
     enum tree_result result = TREE_NO_MEMORY;
     struct build *build = calloc(1, sizeof *build);
     if (!build) return result;

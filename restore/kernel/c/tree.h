@@ -22,9 +22,10 @@ struct tree {
 
 enum tree_result { TREE_OK, TREE_UNORDERED, TREE_NO_MEMORY };
 
-/* Builds the tree of `count` leaves, at least 2 and less than 2^32. What it holds is to be freed, whatever comes. */
-enum tree_result build_tree(struct tree *tree, const struct leaf *leaves, size_t count, const uint8_t *leaf_seed,
-                            const uint8_t *internal_seed);
+/* Builds the tree of `count` leaves, at least 2 and less than 2^32, into an empty one, which is to be freed
+ * whatever comes. */
+enum tree_result build_tree(struct tree *tree, const struct leaf *leaves, size_t count,
+                            const uint8_t *leaf_seed, const uint8_t *internal_seed);
 
 void free_tree(struct tree *tree);
 
