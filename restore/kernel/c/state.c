@@ -71,6 +71,7 @@ static const uint8_t *hash_slice(const uint8_t *data, const uint8_t *at, const u
         uint32_t length = read_u32_be(at);
         at += LENGTH_BYTES;
         if (length > MAX_RECORD_BYTES || (size_t)(end - at) < length) return NULL;
+        fetch_ahead(at, length);
         const uint8_t *stop = at + length;
         const uint8_t *value = skip_key(at, stop, &keys[i], &key_bytes);
         if (!value || !is_value(value, stop, &value_bytes)) return NULL;
@@ -142,6 +143,7 @@ static PyObject *scan_records(PyObject *module, PyObject *args) {
     while (end - at >= LENGTH_BYTES) {
         uint32_t length = read_u32_be(at);
         if (length > MAX_RECORD_BYTES || (size_t)(end - at) - LENGTH_BYTES < length) break;
+        fetch_ahead(at, LENGTH_BYTES + length);
         at += LENGTH_BYTES + length;
         count++;
     }
