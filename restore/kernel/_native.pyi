@@ -49,6 +49,9 @@ def write_rows(
 def write_table(path: str | bytes | PathLike[str], rows: Iterable[tuple[bytes, bytes]], /) -> int:
     """Writes rows, in ascending order, to a new table file; its size in bytes."""
 
+def row_bytes(rows: list[tuple[bytes, bytes]], /) -> int:
+    """Bytes of the keys and the values of these rows."""
+
 def sha3_256_many(seed: bytes, messages: Iterable[bytes]) -> list[bytes]: ...
 def sha3_levels() -> tuple[str, ...]: ...
 def sha3_use(level: str) -> None: ...

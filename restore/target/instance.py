@@ -28,7 +28,6 @@ from rocksdict import (
     SstFileWriter,
     WriteBatch,
     WriteBufferManager,
-    WriteOptions,
 )
 
 from restore.errors import (
@@ -141,8 +140,6 @@ class Instance:
         self._mode = mode
         self._failed = False
         access = AccessType.read_only(False) if mode == "read" else AccessType.read_write()  # noqa: FBT003
-        self._sync = WriteOptions()
-        self._sync.sync = True
         with self._typed():
             self._db: Rdict | None = Rdict(
                 str(path), self._options, dict.fromkeys(families, self._options), access
@@ -164,7 +161,12 @@ class Instance:
             for key, value in pairs:
                 batch.put(key, value, handle)
         if not batch.is_empty():
-            self._change(partial(database.write, batch, self._sync))
+            self._change(partial(self._write_durably, database, batch))
+
+    def _write_durably(self, database: Rdict, batch: WriteBatch) -> None:
+        # In two steps, since rocksdict holds the interpreter's lock while it writes, but not while it syncs.
+        database.write(batch)
+        database.flush_wal(True)  # noqa: FBT003  it has no name
 
     def ingest(self, family: str, files: Sequence[Path]) -> None:
         """Moves table files in, durably: all or none. They must not overlap each other."""

@@ -12,18 +12,23 @@ from restore.target.base import Target
 from restore.target.dry import DryTarget
 from restore.target.mark import TargetFolder
 
+WRITERS = 4
+"""Instances that are written to at once: each waits for the disk, which syncs several as fast as one."""
+
 
 @asynccontextmanager
 async def open_target(
     folder: TargetFolder | None, workers: Workers, *, report: Report, domain: Domain
 ) -> AsyncIterator[Target]:
     """The database in `folder`, or the dry target where there is no folder; closed with the block."""
-    target: Target = DryTarget()
-    if folder is not None:
-        from restore.target.rocks import RocksTarget  # rocksdict is not needed for a dry run
+    if folder is None:
+        yield DryTarget()
+        return
+    from restore.target.rocks import RocksTarget  # rocksdict is not needed for a dry run
 
-        target = await RocksTarget.open(folder.root, workers, report=report, domain=domain)
-    try:
-        yield target
-    finally:
-        await target.close()
+    async with Workers(WRITERS) as writers:
+        target = await RocksTarget.open(folder.root, workers, writers=writers, report=report, domain=domain)
+        try:
+            yield target
+        finally:
+            await target.close()

@@ -1,7 +1,8 @@
 """The target that keeps proven data in the 42 RocksDB instances of a node's database.
 
-Each step of a call runs in a worker thread to its end, is durable when it ends, and is reported as
-`Durable`. Between two steps a cancellation gets through. Steps repeat without harm: the same data gives the
+Each step of a call runs in a thread to its end, is durable when it ends, and is reported as `Durable`. Steps
+of different instances run at the same time: each waits for the disk. Between two steps a cancellation gets
+through. Steps repeat without harm: the same data gives the
 same rows. No progress row is written before `finish`, but for that of the snapshot's values, so nothing looks
 complete before it is; how far a target is, its mark says.
 
@@ -10,13 +11,15 @@ Order of writes: spec/aptosdb-schema.md section 3.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self, TypeVarTuple
 
 from restore.crypto.digest import HASH_BYTES
 from restore.errors import DamagedTargetError
 from restore.flow.threads import Workers
+from restore.flow.together import together
 from restore.ledger.hashes import Domain
 from restore.ledger.ledger_info import SignedLedgerInfo
 from restore.ledger.state import Usage
@@ -76,7 +79,7 @@ TRANSACTION_STEPS = (
     (EVENT_DB, "events"),
     (LEDGER_METADATA, "ledger metadata"),
 )
-"""The ledger instances of transactions, in the order of writing, with the names of their steps."""
+"""The ledger instances of transactions, written at the same time, with the names of their steps."""
 
 
 class RocksTarget(Target):
@@ -89,22 +92,35 @@ class RocksTarget(Target):
     Bounds: next to the data given, the rows of one step, so about STEP_BYTES; of `Resources` in RocksDB.
     """
 
-    def __init__(self, store: RocksStore, workers: Workers, *, report: Report, domain: Domain) -> None:
+    def __init__(
+        self, store: RocksStore, workers: Workers, *, writers: Workers, report: Report, domain: Domain
+    ) -> None:
         self._store = store
         self._workers = workers
+        self._writers = writers
         self._report = report
         self._domain = domain
 
     @classmethod
-    async def open(cls, root: Path, workers: Workers, *, report: Report, domain: Domain) -> Self:
+    async def open(
+        cls, root: Path, workers: Workers, *, writers: Workers, report: Report, domain: Domain
+    ) -> Self:
         """Opens the database below `root`, or creates it.
+
+        Args:
+            root: its folder.
+            workers: threads that compute.
+            writers: threads that write to as many instances at once.
+            report: takes events.
+            domain: the network's hashes.
 
         Raises:
             LockedError: another process has it open.
             DamagedTargetError: a part of it is missing or corrupt.
             DiskFullError, AccessDeniedError, ResourceError: as the names say.
         """
-        return cls(await workers.run(RocksStore.open, root), workers, report=report, domain=domain)
+        store = await workers.run(RocksStore.open, root)
+        return cls(store, workers, writers=writers, report=report, domain=domain)
 
     @property
     def keeps_data(self) -> bool:
@@ -129,22 +145,19 @@ class RocksTarget(Target):
 
         Steps: "snapshot values" per shard, "snapshot progress", "snapshot nodes" per shard.
         """
-        for staged in rows.staged.values:
-            await self._step("snapshot values", self._store.move_in, staged)
+        await self._move_chunk("snapshot values", rows.staged.values)
         if rows.staged.values:
             key = progress_key(Progress.STATE_SNAPSHOT_KV_RESTORE, rows.version)
             value = snapshot_value(rows.last_key_hash, rows.usage)
             row = {progress_table(KV_METADATA): [(key, value)]}
             await self._step("snapshot progress", self._write, KV_METADATA, row)
         joined = await self._workers.run(self._stage_nodes, rows.version, rows.nodes)
-        for staged in merged(rows.staged.nodes, joined):
-            await self._step("snapshot nodes", self._store.move_in, staged)
+        await self._move_chunk("snapshot nodes", merged(rows.staged.nodes, joined))
 
     async def finish_snapshot(self, version: int, usage: Usage, *, nodes: Sequence[NodeRow]) -> None:
         """Ends a snapshot. Steps: "snapshot nodes" per shard, "snapshot root", "snapshot usage"."""
         rest = await self._workers.run(self._stage_nodes, version, [node for node in nodes if node.path])
-        for staged in rest:
-            await self._step("snapshot nodes", self._store.move_in, staged)
+        await self._move_chunk("snapshot nodes", rest)
         root = [(node_key(version, node.path), node.node) for node in nodes if not node.path]
         if root:
             await self._step("snapshot root", self._write, MERKLE_METADATA, {TREE_ROOTS: root})
@@ -195,9 +208,10 @@ class RocksTarget(Target):
             if staged.write_sets is not None:
                 replayed = await self._replay(staged.first_version, staged.write_sets)
                 usage, tables = replayed.usage, (*tables, _usage_rows(replayed))
-            for instance, name in TRANSACTION_STEPS:
-                of_instance = [each for each in tables if each.table.instance == instance]
-                await self._step(name, self._move_in, of_instance)
+            await together(
+                self._step(name, self._move_in, [each for each in tables if each.table.instance == instance])
+                for instance, name in TRANSACTION_STEPS
+            )
         first = frozen_count(rows.first_version)
         for piece in cuts(range(len(rows.nodes) // HASH_BYTES), lambda piece: ROW_BYTES * len(piece)):
             hashes = rows.nodes[HASH_BYTES * piece.start : HASH_BYTES * piece.stop]
@@ -232,16 +246,26 @@ class RocksTarget(Target):
         await self._workers.run(self._check_ends, outcome)
         for name, instance, rows in final_rows(outcome):
             await self._step(name, self._write, instance, {progress_table(instance): rows})
-        for instance in INSTANCES:
-            await self._step("tables", self._store.flush, instance)
+        await together(self._step("tables", self._store.flush, instance) for instance in INSTANCES)
 
     async def close(self) -> None:
         """Flushes and closes every instance. Idempotent."""
         await self._workers.run(self._store.close)
 
     async def _step(self, name: str, work: Callable[[*Ts], object], *args: *Ts) -> None:
-        await self._workers.run(work, *args)
+        await self._writers.run(work, *args)
         self._report(Durable(name))
+
+    async def _move_chunk(self, name: str, tables: Iterable[StagedTable]) -> None:
+        """Moves tables in, those of one instance after each other."""
+        instances: defaultdict[str, list[StagedTable]] = defaultdict(list)
+        for staged in tables:
+            instances[staged.table.instance].append(staged)
+        await together(self._move_each(name, of_instance) for of_instance in instances.values())
+
+    async def _move_each(self, name: str, tables: Iterable[StagedTable]) -> None:
+        for staged in tables:
+            await self._step(name, self._store.move_in, staged)
 
     def _write(self, instance: str, rows: Mapping[Table, Sequence[KeyValue]]) -> None:
         self._store.write(instance, rows)
@@ -280,10 +304,10 @@ class RocksTarget(Target):
     async def _replay(self, version: int, write_sets: Sequence[bytes]) -> Replayed:
         """Applies write sets to the state values; the usage rows are left to be written after them."""
         replayed = await self._workers.run(self._apply, version, write_sets)
-        for instance in KV_SHARDS:
-            rows = _of_instance(replayed.rows, instance)
-            if rows:
-                await self._step("state values", self._write, instance, rows)
+        shards = ((instance, _of_instance(replayed.rows, instance)) for instance in KV_SHARDS)
+        await together(
+            self._step("state values", self._write, instance, rows) for instance, rows in shards if rows
+        )
         return replayed
 
     def _apply(self, version: int, write_sets: Sequence[bytes]) -> Replayed:

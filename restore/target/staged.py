@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from restore.kernel.choice import uses_native
 from restore.target.schema import KeyValue, Table
 
 
@@ -52,7 +53,7 @@ class StagedTable:
     @property
     def memory_bytes(self) -> int:
         """Memory of the rows that are not in files: there are few of them, but each may be large."""
-        return sum(map(len, chain.from_iterable(self.rows))) + HELD_ROW_BYTES * len(self.rows)
+        return _row_bytes(self.rows) + HELD_ROW_BYTES * len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class StagedTransactions:
     def memory_bytes(self) -> int:
         """Memory of the write sets, and of the rows that are not in files, roughly."""
         return sum(staged.memory_bytes for staged in self.tables) + sum(map(len, self.write_sets or ()))
+
+
+def _row_bytes(rows: list[KeyValue]) -> int:
+    if not uses_native():
+        return sum(map(len, chain.from_iterable(rows)))
+    from restore.kernel._native import row_bytes
+
+    return row_bytes(rows)
 
 
 def merged(tables: Iterable[StagedTable], others: Iterable[StagedTable]) -> list[StagedTable]:

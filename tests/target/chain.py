@@ -230,7 +230,7 @@ async def open_rocks(root: Path, report: Report = silent) -> Any:
     """The target in `root`, made ready as `TargetFolder` does, and its workers."""
     (root / SIDE_FOLDER).mkdir(parents=True, exist_ok=True)
     async with Workers(2) as workers:
-        target = await RocksTarget.open(root, workers, report=report, domain=APTOS)
+        target = await RocksTarget.open(root, workers, writers=workers, report=report, domain=APTOS)
         try:
             yield target
         finally:

@@ -81,7 +81,23 @@ static PyObject *write_table(PyObject *module, PyObject *arguments) {
     return size;
 }
 
+static PyObject *row_bytes(PyObject *module, PyObject *rows) {
+    (void)module;
+    if (!PyList_Check(rows)) {
+        PyErr_SetString(PyExc_TypeError, "rows are a list");
+        return NULL;
+    }
+    size_t size = 0;
+    for (Py_ssize_t i = 0; i < PyList_Size(rows); i++) {
+        struct pair pair;
+        if (find_pair(PyList_GetItem(rows, i), &pair) < 0) return NULL;
+        size += (size_t)pair.key_size + (size_t)pair.value_size;
+    }
+    return PyLong_FromSize_t(size);
+}
+
 PyMethodDef table_methods[] = {
+    {"row_bytes", row_bytes, METH_O, "Bytes of the keys and the values of these rows."},
     {"write_table", write_table, METH_VARARGS,
      "Writes a new table file with these rows, keys ascending; returns its size."},
     {NULL, NULL, 0, NULL},
