@@ -275,3 +275,14 @@ def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path, value_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert error.value.filename == tmp_path / "table.sst"
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_of_rows_are_those_of_keys_and_values() -> None:
+    assert native.row_bytes([]) == 0
+    assert native.row_bytes([(b"key", b""), (b"k", b"value")]) == 9
+
+
+@pytest.mark.parametrize("rows", [((b"k", b"v"),), [(b"k",)], [(b"k", "v")], [[b"k", b"v"]]], ids=repr)
+def test_bytes_of_other_rows_are_an_error(rows: object) -> None:
+    with pytest.raises(TypeError):
+        native.row_bytes(rows)

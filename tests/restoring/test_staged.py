@@ -256,10 +256,11 @@ def test_an_instance_that_takes_no_files_leaves_none(
 ) -> None:
     move_in = RocksStore.move_in
 
-    def torn(self: RocksStore, staged: StagedTable) -> None:
-        for file in staged.files:
-            file.write_bytes(file.read_bytes()[:-60])
-        move_in(self, staged)
+    def torn(self: RocksStore, *tables: StagedTable) -> None:
+        for staged in tables:
+            for file in staged.files:
+                file.write_bytes(file.read_bytes()[:-60])
+        move_in(self, *tables)
 
     with monkeypatch.context() as patch:
         patch.setattr(RocksStore, "move_in", torn)
