@@ -12,8 +12,8 @@ from restore.flow.cancellation import CancelRequests
 async def together(work: Iterable[Coroutine[Any, Any, object]]) -> None:
     """Runs all of `work` at the same time, to the end of each.
 
-    (Until Python 3.13 a `TaskGroup` whose task fails leaves a cancel request on the caller that nobody made, and
-    that cannot be told from one that somebody made meanwhile.)
+    (Until Python 3.13 a `TaskGroup` whose task fails leaves a cancel request on the caller that nobody made,
+    and that cannot be told from one that somebody made meanwhile.)
 
     Cancellation: cancels all of it, and waits for it; after an error likewise with the rest.
 
