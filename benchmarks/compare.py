@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from benchmarks.figures import Band, Results, Row, load
 from benchmarks.showing import figure
 
@@ -56,7 +58,10 @@ def main() -> None:
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     options = parser.parse_args()
-    old, new = load(options.old), load(options.new)
+    try:
+        old, new = load(options.old), load(options.new)
+    except (OSError, msgspec.DecodeError) as error:
+        parser.error(f"not a file of results: {error}")
     changes = compare(old, new)
     print(report(old, new, changes))
     sys.exit(any(change.verdict == "WORSE" for change in changes))

@@ -12,19 +12,24 @@ HEAD = ("work", "ours", "unit", "rival or limit", "its figure", "ratio", "least.
 
 def table(results: Results) -> str:
     """All rows by part, what was skipped, and what was promised and not kept."""
-    parts = [(part, [cells(row) for row in rows]) for part, rows in groupby(results.rows, _part)]
+    is_judged = results.mode == "full"  # a short run is no measure of what was promised
+    parts = [
+        (part, [cells(row, is_judged=is_judged) for row in rows])
+        for part, rows in groupby(results.rows, _part)
+    ]
     widths = [max(map(len, column)) for column in zip(HEAD, *_all_cells(parts), strict=True)]
     lines = [f"{results.machine}, {results.mode}", "", _line(HEAD, widths)]
     for part, part_rows in parts:
         lines += ["", part, *(_line(row, widths) for row in part_rows)]
     lines += ["", *(f"not measured: {what} ({why})" for what, why in results.skipped.items())]
-    missed = [row for row in results.rows if row.keeps is False]
+    missed = [row for row in results.rows if is_judged and row.keeps is False]
     lines += [f"MISSED: {row.part}: {row.work}: {_promise(row)}" for row in missed]
     return "\n".join(lines)
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """The cells of one row, as `HEAD` names them."""
+def cells(row: Row, *, is_judged: bool) -> tuple[str, ...]:
+    """The cells of one row, as `HEAD` names them; where it is judged, whether it keeps what was promised."""
+    verdict = "" if row.keeps is None or not is_judged else ": kept" if row.keeps else ": MISSED"
     ratios = row.ratios
     band = Band.of(ratios or row.ours)
     spread = f"{figure(band.least)}..{figure(band.most)}" if len(row.ours) > 1 else ""
@@ -36,7 +41,7 @@ def cells(row: Row) -> tuple[str, ...]:
         figure(Band.of(row.rivals).middle) if row.rival else "",
         figure(band.middle) if ratios else "",
         spread,
-        _promise(row) if row.keeps is None else f"{_promise(row)}: {'kept' if row.keeps else 'MISSED'}",
+        f"{_promise(row)}{verdict}",
     )
 
 

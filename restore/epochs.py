@@ -107,9 +107,11 @@ async def restore_epoch_endings(
         after = announced
         run.tell_depth(PHASE, stream)
         with fetcher.holding() as hold:
-            endings, size = await _read_group(fetcher, group, hold, Stopwatch(run.report, PHASE))
+            watch = Stopwatch(run.report, PHASE)
+            endings, size = await _read_group(fetcher, group, hold, watch)
             after.set_result(endings[-1].signed.info.next_epoch_state)
             checked = await checks.check(_claims(endings, await asyncio.shield(before)))
+            watch.lap("decode", items=len(endings), size=size)
             return _Group(endings, checked, size, hold)
 
     later: list[bytes] = []

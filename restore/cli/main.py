@@ -178,7 +178,10 @@ def _typed(exception: Exception) -> RestoreError:
                 "out of memory", hint="give a smaller --memory-budget or fewer --concurrent-downloads"
             )
         case RuntimeError(args=("can't start new thread",)):
-            return ResourceError("no more threads may be started", hint="raise the limit: ulimit -u 4096")
+            return ResourceError(
+                "no more threads may be started",
+                hint="give fewer --workers, or raise the limit of processes: ulimit -u",
+            )
         case OSError(errno=errno.EMFILE | errno.ENFILE):
             return ResourceError("too many open files", hint="raise the limit: ulimit -n 4096")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):

@@ -230,8 +230,8 @@ bound_options = bundle(
         "--workers",
         metavar="N",
         type=int,
-        help="Chunks that are unpacked, hashed or written at the same time, each on a CPU of its own.  "
-        "[default: CPUs of this process]",
+        help="Chunks that are hashed or written to table files at the same time, each on a CPU of its own; "
+        "reading them, and what goes in order, takes some more.  [default: CPUs of this process]",
     ),
     option(
         "--memory-budget",

@@ -16,6 +16,7 @@ from restore.ledger.hashes import Domain
 from restore.ledger.state import hash_keys, hash_values
 from restore.ledger.transaction_info import TransactionInfo
 from restore.ledger.write_set import parse_write_set
+from restore.report.events import Advanced, PhaseFinished, PhaseStarted, Report
 from restore.target.overlay import Change, StateTree
 from restore.target.schema import (
     TRANSACTION_INFO,
@@ -50,7 +51,13 @@ class _Batch:
 
 
 async def recompute(
-    store: RocksStore, domain: Domain, *, workers: Workers, snapshot_version: int, target_version: int
+    store: RocksStore,
+    domain: Domain,
+    *,
+    workers: Workers,
+    snapshot_version: int,
+    target_version: int,
+    report: Report,
 ) -> Checkpoint | None:
     """Recomputes the state root after V, batch by batch, up to the last checkpoint at or below T.
 
@@ -60,6 +67,7 @@ async def recompute(
         workers: run each batch.
         snapshot_version: V.
         target_version: T.
+        report: takes events.
 
     Returns:
         The last checkpoint; None if there is none above V.
@@ -73,14 +81,19 @@ async def recompute(
     """
     scratch = store.scratch()
     last: Checkpoint | None = None
+    phase, reached = f"state at {target_version}", snapshot_version
+    report(PhaseStarted(phase, "transactions", target_version - snapshot_version))
     try:
         await workers.run(scratch.open)
         tree = StateTree(store, scratch, domain, snapshot_version)
         batches = _batches(store, snapshot_version + 1, target_version)
         while (batch := await workers.run(next, batches, None)) is not None:
             last = await workers.run(_check, store, domain, tree, batch)
+            report(Advanced(phase, batch.version - reached, 0))
+            reached = batch.version
     finally:
         await workers.run(scratch.close)
+    report(PhaseFinished(phase))
     return last
 
 

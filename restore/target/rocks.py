@@ -232,6 +232,7 @@ class RocksTarget(Target):
                 workers=self._workers,
                 snapshot_version=outcome.snapshot_version,
                 target_version=outcome.target_version,
+                report=self._report,
             )
 
     async def finish(self, outcome: Outcome) -> None:

@@ -71,18 +71,20 @@ def test_figures_have_three_digits_that_count(value: float, text: str) -> None:
 
 def test_a_row_shows_both_figures_their_ratio_its_band_and_the_promise() -> None:
     row = msgspec.structs.replace(RATE, must_ratio=6.0)
-    assert cells(row) == ("  short", "8", "M/s", "old", "2", "3", "3..4", "ratio >= 6: MISSED")
-    assert cells(COST) == ("  --help", "45", "ms", "", "", "", "40..50", "<= 45: kept")
+    shown = ("  short", "8", "M/s", "old", "2", "3", "3..4")
+    assert cells(row, is_judged=True) == (*shown, "ratio >= 6: MISSED")
+    assert cells(row, is_judged=False) == (*shown, "ratio >= 6")
+    assert cells(COST, is_judged=True) == ("  --help", "45", "ms", "", "", "", "40..50", "<= 45: kept")
 
 
 def test_the_table_names_every_part_once_and_what_is_missing() -> None:
     missed = msgspec.structs.replace(RATE, work="long", must=1000.0)
-    text = table(results(RATE, missed, COST))
-    lines = text.splitlines()
-    assert lines[0] == "a machine, quick"
+    lines = table(results(RATE, missed, COST, mode="full")).splitlines()
+    assert lines[0] == "a machine, full"
     assert lines.count("hash") == 1
     assert [line.split()[0] for line in lines if line.startswith("  ")] == ["short", "long", "--help"]
     assert lines[-2:] == ["not measured: storage (no nginx)", "MISSED: hash: long: >= 1,000"]
+    assert "MISSED" not in table(results(missed))
 
 
 def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from restore.flow.threads import Workers
 from restore.ledger.hashes import APTOS
 from restore.ledger.state import Usage
 from restore.ledger.transaction_info import TransactionInfo
+from restore.report.events import silent
 from restore.target import checkpoint
 from restore.target.checkpoint import recompute
 from restore.target.mark import SIDE_FOLDER
@@ -41,7 +42,9 @@ def store(finished: Finished) -> Iterator[RocksStore]:
 
 async def recomputed(store: RocksStore, last: int) -> checkpoint.Checkpoint | None:
     async with Workers(1) as workers:
-        return await recompute(store, APTOS, workers=workers, snapshot_version=V, target_version=last)
+        return await recompute(
+            store, APTOS, workers=workers, snapshot_version=V, target_version=last, report=silent
+        )
 
 
 def replace(store: RocksStore, table: Table, version: int, value: bytes) -> None:
