@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
-from restore.errors import CorruptAnswerError, ManifestError, located
+from restore.errors import CorruptAnswerError, FormatError, ManifestError, located
 from restore.flow.budget import Budget, Lease
 from restore.flow.slots import Slots
 from restore.flow.threads import Workers
@@ -23,6 +23,10 @@ from restore.wire.records import FramedRecords, RecordScanner
 
 MAX_PROOF_BYTES = 16 << 20
 """A proof file holds at most 256 hashes and one ledger info (about 20 KB on mainnet): far below this."""
+
+MAX_CHUNK_BYTES = 1 << 30
+"""Unpacked; backups are written in chunks of 128 MiB. No budget stops the oldest chunk, and a packed file of
+some MB can unpack to many GB, with as many records as its manifest announces: nothing else would end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ class Fetcher:
         slots: how many chunks may be in progress at once; always `limits.concurrency` if not given. They take
             its events too.
 
-    Bounds: `limits.memory_bytes` plus the oldest chunk; `limits.descriptors` open files.
+    Bounds: `limits.memory_bytes` plus the oldest chunk, of `MAX_CHUNK_BYTES` at most and what decoding takes;
+        `limits.descriptors` open files.
     """
 
     def __init__(self, storage: Storage, limits: Limits, *, slots: Slots | None = None) -> None:
@@ -111,7 +116,7 @@ class Fetcher:
             decoded_bytes: memory that decoding them takes besides the file; charged once the file is here.
 
         Raises:
-            FormatError: a torn or impossible record, with its offset.
+            FormatError: a torn or impossible record, with its offset; more than `MAX_CHUNK_BYTES`.
             ManifestError: another number of records.
         """
         waited = hold.waited
@@ -138,6 +143,10 @@ class Fetcher:
         scanner = RecordScanner()
 
         def check(data: Piece) -> None:
+            if len(data) > MAX_CHUNK_BYTES:
+                raise FormatError(
+                    "file is too long for a chunk", expected=f"{MAX_CHUNK_BYTES} bytes unpacked at most"
+                )
             scanner.scan(data)
             if scanner.count > expected:
                 raise _miscounted(expected, f"more than {expected}")
