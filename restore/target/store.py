@@ -166,12 +166,12 @@ class RocksStore:
     def close(self) -> None:
         """Flushes and closes all instances; idempotent. Every instance is closed, whichever fails.
 
-        Staged rows that were not moved in are dropped.
+        Staged rows that were not moved in are dropped first: on a full disk a flush may need their room.
         """
         with ExitStack() as closing:
-            closing.callback(self._drop_staged)
             for instance in self._instances.values():
                 closing.callback(instance.close)
+            closing.callback(self._drop_staged)  # the first of these to be called
 
     def _drop_staged(self) -> None:
         while self._files:
