@@ -340,8 +340,8 @@ def test_a_full_disk_reads_as_one(small_disk: Path, way: str) -> None:
 def test_closing_on_a_full_disk_finds_the_room_of_what_was_not_moved_in(small_disk: Path) -> None:
     (small_disk / SIDE_FOLDER).mkdir()
     store = RocksStore.open(small_disk)
-    store.write(VALUES.instance, {VALUES: rows_of(0, 4 * TABLE_ROWS, size=200)})
-    store.stage(VALUES, [rows_of(4 * TABLE_ROWS, 6 * TABLE_ROWS, size=200)])
+    store.write(VALUES.instance, {VALUES: rows_of(0, TABLE_ROWS, size=200)})
+    store.stage(VALUES, [rows_of(TABLE_ROWS, 2 * TABLE_ROWS, size=200)])
     with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
         while filler.write(bytes(4096)):
             pass
