@@ -8,6 +8,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -334,6 +335,19 @@ def test_a_full_disk_reads_as_one(small_disk: Path, way: str) -> None:
     assert room.f_bavail * room.f_bsize > 5 << 20
     told = in_child(WRITE_TOO_MUCH, small_disk, way, 0).split()
     assert told[:3] == ["DiskFullError", "40", "True"]
+
+
+def test_closing_on_a_full_disk_finds_the_room_of_what_was_not_moved_in(small_disk: Path) -> None:
+    (small_disk / SIDE_FOLDER).mkdir()
+    store = RocksStore.open(small_disk)
+    store.write(VALUES.instance, {VALUES: rows_of(0, TABLE_ROWS, size=200)})
+    store.stage(VALUES, [rows_of(TABLE_ROWS, 2 * TABLE_ROWS, size=200)])
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+    store.close()
+    (small_disk / "filler").unlink()
+    assert files(small_disk / VALUES.instance, "*.sst")
 
 
 def test_a_truncated_table_file_is_damage(database: Path) -> None:
