@@ -2,7 +2,7 @@
 
 Manifests are read ahead and in parallel, a group of them in each task. The chain itself is sequential, since
 each ledger info is checked with the validators that the one before announced. But what it announced can be
-read before it is verified: so the signatures are checked early, in batches and in all threads, under the
+read before it is verified: so the signatures are checked early, in batches and in processes, under the
 validators that the ending before *claims*. Then each ending is added to the history in order, which takes a
 signature for checked only if it was under the very validators that it knows by then. So nothing is trusted
 before all that lies before it is, and what does not hold is found and named in order, as if nothing had been
@@ -111,7 +111,7 @@ async def restore_epoch_endings(
             endings, size = await _read_group(fetcher, group, hold, watch)
             after.set_result(endings[-1].signed.info.next_epoch_state)
             checked = await checks.check(_claims(endings, await asyncio.shield(before)))
-            watch.lap("decode", items=len(endings), size=size)
+            watch.lap("decode")  # of endings that were counted when they were parsed
             return _Group(endings, checked, size, hold)
 
     later: list[bytes] = []

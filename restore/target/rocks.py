@@ -209,7 +209,9 @@ class RocksTarget(Target):
                 replayed = await self._replay(staged.first_version, staged.write_sets)
                 usage, tables = replayed.usage, (*tables, _usage_rows(replayed))
             await together(
-                self._step(name, self._move_in, [each for each in tables if each.table.instance == instance])
+                self._step(
+                    name, self._store.move_in, *[each for each in tables if each.table.instance == instance]
+                )
                 for instance, name in TRANSACTION_STEPS
             )
         first = frozen_count(rows.first_version)
@@ -286,9 +288,6 @@ class RocksTarget(Target):
                     found=found,
                 )
         self._store.write(ACCUMULATOR_DB, {TRANSACTION_ACCUMULATOR: rows})
-
-    def _move_in(self, tables: Sequence[StagedTable]) -> None:
-        self._store.move_in(*tables)
 
     def _save_accumulator(self, first: int, hashes: bytes) -> None:
         self._store.move_in(self._store.stage(TRANSACTION_ACCUMULATOR, [accumulator_group(first, hashes)]))

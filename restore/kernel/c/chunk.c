@@ -204,9 +204,7 @@ static int write_table_file(const struct request *request, const char *path, uin
         encode_row(&row, request, i);
         failed = table_add_parts(table, row.key, row.key_size, row.parts, row.part_count);
     }
-    if (!failed) return table_finish(table, size);
-    table_abort(table);
-    return failed;
+    return table_end(table, failed, size);
 }
 
 static PyObject *write_rows(PyObject *module, PyObject *args) {

@@ -144,10 +144,7 @@ static int write_file(const struct request *request, const char *path, uint64_t 
     struct table_writer *table;
     int failed = table_open(&table, path);
     if (failed) return failed;
-    failed = give_rows(request, add_row, table);
-    if (!failed) return table_finish(table, size);
-    table_abort(table);
-    return failed;
+    return table_end(table, give_rows(request, add_row, table), size);
 }
 
 /* write_ledger_rows(path, ...) -> size of the file; None where an event is malformed, and then there is none
@@ -181,9 +178,7 @@ static int write_hashes(const char *path, uint64_t first, const uint8_t *hashes,
         write_u64_be(key, first + i);
         failed = table_add(table, key, sizeof key, hashes + i * HASH_BYTES, HASH_BYTES);
     }
-    if (!failed) return table_finish(table, size);
-    table_abort(table);
-    return failed;
+    return table_end(table, failed, size);
 }
 
 /* write_numbered(path, first, hashes) -> size of a table file of them, with the numbers from `first` on as

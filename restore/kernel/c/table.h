@@ -44,4 +44,11 @@ int table_finish(struct table_writer *writer, uint64_t *file_size);
 /* Closes and removes the file; the writer is gone. */
 void table_abort(struct table_writer *writer);
 
+/* Ends a file whose rows were added, or where adding one `failed`: completes it, or removes it and returns that. */
+static inline int table_end(struct table_writer *writer, int failed, uint64_t *file_size) {
+    if (!failed) return table_finish(writer, file_size);
+    table_abort(writer);
+    return failed;
+}
+
 #endif

@@ -33,9 +33,7 @@ static int write_pairs(const char *path, const struct pair *pairs, Py_ssize_t co
         error = table_add(writer, (const uint8_t *)pairs[i].key, (size_t)pairs[i].key_size,
                           (const uint8_t *)pairs[i].value, (size_t)pairs[i].value_size);
     }
-    if (!error) return table_finish(writer, file_size);
-    table_abort(writer);
-    return error;
+    return table_end(writer, error, file_size);
 }
 
 PyObject *raise_table_error(int error, PyObject *path) {
